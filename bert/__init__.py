@@ -1,0 +1,1 @@
+"""Text to predictions: BERT text classification on a TensorFlow Estimator."""

@@ -1,0 +1,237 @@
+"""Texts to the integers that BERT reads, and their TFRecord form.
+
+The one place that knows [CLS] A [SEP] B [SEP], pair truncation, padding and the names of the features.
+Leaves to others: pieces and spans (`tokenization`), batches (`input_fn`).
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from bert import datasets
+from bert import files
+from bert import shapes
+from bert import tokenization
+
+
+class Features(NamedTuple):
+    """One batch as the model sees it; the field names are the names in Estimator features and TFRecords.
+
+    Attributes:
+      input_mask: 1 = real token, 0 = padding.
+      segment_ids: 0 for the first text and its marks, 1 for the second.
+      label_ids: class index; None when predicting without labels.
+      is_real_example: 0 for the padding examples that fill a last batch; None means all are real.
+    """
+
+    input_ids: shapes.TokenIds
+    input_mask: shapes.TokenMask
+    segment_ids: shapes.TokenIds
+    label_ids: shapes.Labels | None = None
+    is_real_example: shapes.Labels | None = None
+
+    @classmethod
+    def from_dict(cls, features: Mapping[str, tf.Tensor]) -> "Features":
+        """Pick the model's features out of an Estimator's dict; other keys are left alone."""
+        return cls(**{name: features[name] for name in cls._fields if name in features})
+
+
+class Encoding(NamedTuple):
+    """One example as tokens and integers, not padded.
+
+    Attributes:
+      tokens: pieces with their character spans; [CLS] and [SEP] included.
+      input_ids: vocabulary line of each token.
+      segment_ids: 0 or 1 of each token.
+      truncated: tokens of text_a and text_b that did not fit and were cut from their ends.
+    """
+
+    tokens: tuple[tokenization.Token, ...]
+    input_ids: tuple[int, ...]
+    segment_ids: tuple[int, ...]
+    truncated: tuple[int, int] = (0, 0)
+
+
+def feature_spec(max_seq_length: int) -> dict[str, tf.io.FixedLenFeature]:
+    """Return how a TFRecord of examples padded to `max_seq_length` is parsed."""
+    per_token = tf.io.FixedLenFeature([max_seq_length], tf.int64)
+    per_example = tf.io.FixedLenFeature([], tf.int64)
+    token_fields = ("input_ids", "input_mask", "segment_ids")
+    return {name: per_token if name in token_fields else per_example for name in Features._fields}
+
+
+def kept_lengths(length_a: int, length_b: int, room: int) -> tuple[int, int]:
+    """Return how many tokens of a pair fit: the longer text gives way first, token by token.
+
+    >>> kept_lengths(5, 9, 8)
+    (4, 4)
+    >>> kept_lengths(2, 9, 8)
+    (2, 6)
+    """
+    while length_a + length_b > room:
+        if length_a > length_b:
+            length_a -= 1
+        else:
+            length_b -= 1
+    return length_a, length_b
+
+
+def encode(
+    tokenizer: tokenization.FullTokenizer, text_a: str, text_b: str | None, max_seq_length: int
+) -> Encoding:
+    """Turn one text, or a pair, into [CLS] A [SEP] or [CLS] A [SEP] B [SEP] of at most `max_seq_length` tokens."""
+    pieces_a = tokenizer.tokenize_with_spans(text_a)
+    if text_b is None:
+        return _assemble(tokenizer, (pieces_a,), (min(len(pieces_a), max_seq_length - 2),))
+    pieces_b = tokenizer.tokenize_with_spans(text_b, sentence=1)
+    return _assemble(
+        tokenizer,
+        (pieces_a, pieces_b),
+        kept_lengths(len(pieces_a), len(pieces_b), max_seq_length - 3),
+    )
+
+
+def _assemble(
+    tokenizer: tokenization.FullTokenizer,
+    sentences: Sequence[tuple[tokenization.Token, ...]],
+    kept: Sequence[int],
+) -> Encoding:
+    tokens = [tokenization.Token(tokenization.CLS, 0, 0, 0, is_special=True)]
+    for sentence, (pieces, length) in enumerate(zip(sentences, kept, strict=True)):
+        tokens.extend(pieces[:length])
+        end = tokens[-1].end if length else 0
+        tokens.append(tokenization.Token(tokenization.SEP, end, end, sentence, is_special=True))
+    cut = [len(pieces) - length for pieces, length in zip(sentences, kept, strict=True)]
+    return Encoding(
+        tokens=tuple(tokens),
+        input_ids=tuple(tokenizer.convert_tokens_to_ids([token.text for token in tokens])),
+        segment_ids=tuple(token.sentence for token in tokens),
+        truncated=(cut[0], cut[1] if len(cut) == 2 else 0),
+    )
+
+
+def encode_example(
+    tokenizer: tokenization.FullTokenizer, example: datasets.InputExample, max_seq_length: int
+) -> Encoding:
+    """Encode an example's text or pair of texts."""
+    return encode(tokenizer, example.text_a, example.text_b, max_seq_length)
+
+
+def label_index(example: datasets.InputExample, label_list: Sequence[str]) -> int:
+    """Return the class of an example's label.
+
+    Raises:
+      ValueError: the label is not one of `label_list`; the message names the example.
+    """
+    if example.label not in label_list:
+        legal = ", ".join(repr(label) for label in label_list)
+        raise ValueError(
+            f"label of example {example.guid!r} must be one of {legal}; got {example.label!r}; correct the row "
+            "or the processor's get_labels"
+        )
+    return label_list.index(example.label)
+
+
+class InputFeatures(NamedTuple):
+    """One padded example under google-research/bert's names; every list is `max_seq_length` long."""
+
+    input_ids: list[int]
+    input_mask: list[int]
+    segment_ids: list[int]
+    label_id: int
+    is_real_example: bool = True
+
+
+def pad_encoding(encoding: Encoding, max_seq_length: int, label_id: int = 0) -> InputFeatures:
+    """Append zeros, the identifier of [PAD] and the mask of padding, up to `max_seq_length`."""
+    zeros = [0] * (max_seq_length - len(encoding.input_ids))
+    return InputFeatures(
+        input_ids=[*encoding.input_ids, *zeros],
+        input_mask=[1] * len(encoding.input_ids) + zeros,
+        segment_ids=[*encoding.segment_ids, *zeros],
+        label_id=label_id,
+    )
+
+
+def convert_single_example(
+    ex_index: int,
+    example: datasets.InputExample | datasets.PaddingInputExample,
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: tokenization.FullTokenizer,
+) -> InputFeatures:
+    """Encode and pad one example; a `PaddingInputExample` becomes zeros marked as not real.
+
+    Source: google-research/bert, run_classifier.convert_single_example; `ex_index` keeps its place.
+    """
+    del ex_index
+    if isinstance(example, datasets.PaddingInputExample):
+        zeros = [0] * max_seq_length
+        return InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)
+    label = label_index(example, label_list)
+    return pad_encoding(encode_example(tokenizer, example, max_seq_length), max_seq_length, label)
+
+
+def columns(
+    examples: Sequence[InputFeatures], max_seq_length: int
+) -> dict[str, npt.NDArray[np.int32]]:
+    """Return padded examples as one array a feature: int32[n, t], and int32[n] for what an example has once.
+
+    Raises:
+      ValueError: there are no examples, or they were padded to another length.
+    """
+    if not examples or len(examples[0].input_ids) != max_seq_length:
+        got = f"{len(examples[0].input_ids)}" if examples else "no examples"
+        raise ValueError(f"examples must be padded to {max_seq_length} tokens, got {got}")
+    values = (np.array(column, np.int32) for column in zip(*examples, strict=True))
+    return dict(zip(Features._fields, values, strict=True))
+
+
+def serialize(features: InputFeatures) -> bytes:
+    """Return the `tf.train.Example` of a padded example, in the release's names and int64 lists."""
+
+    def int64_list(values: Iterable[int]) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    columns = Features(
+        features.input_ids,
+        features.input_mask,
+        features.segment_ids,
+        [features.label_id],
+        [int(features.is_real_example)],
+    )
+    feature = {name: int64_list(values) for name, values in columns._asdict().items()}
+    return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+def file_based_convert_examples_to_features(
+    examples: Iterable[datasets.InputExample | datasets.PaddingInputExample],
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: tokenization.FullTokenizer,
+    output_file: str | os.PathLike[str],
+) -> int:
+    """Write examples to a TFRecord file and return their number; the file appears only when it is whole.
+
+    Source: google-research/bert, run_classifier.file_based_convert_examples_to_features.
+    """
+    count = 0
+    with files.draft(output_file) as path, tf.io.TFRecordWriter(str(path)) as writer:
+        for index, example in enumerate(examples):
+            padded = convert_single_example(index, example, label_list, max_seq_length, tokenizer)
+            writer.write(serialize(padded))
+            count += 1
+    return count
+
+
+def count_records(record_file: str | os.PathLike[str]) -> int:
+    """Return the number of examples in a TFRecord file."""
+    return sum(1 for _ in _records(record_file))
+
+
+def _records(record_file: str | os.PathLike[str]) -> Iterator[bytes]:
+    return iter(tf.compat.v1.io.tf_record_iterator(str(record_file)))

@@ -1,0 +1,145 @@
+"""AdamW and the learning-rate schedule of the release.
+
+Departures from Adam that the release makes and we keep: decoupled weight decay, no bias correction, gradients
+clipped to a global norm of 1. Source: google-research/bert, optimization.py; Loshchilov and Hutter 2019.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from bert import shapes
+
+_NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
+_CLIP_NORM = 1.0
+
+
+def warmup_then_linear_decay(
+    step: shapes.Step, init_lr: float, num_train_steps: int, num_warmup_steps: int
+) -> shapes.Scalar:
+    """Return the learning rate of a step.
+
+    It rises linearly from 0 over the warm-up, then follows the line from `init_lr` at step 0 to 0 at the last step;
+    the release draws that line from step 0, so the rate drops a little where the warm-up ends.
+    """
+    now = tf.cast(step, tf.float32)
+    decayed = init_lr * (1.0 - tf.minimum(now, num_train_steps) / num_train_steps)
+    if num_warmup_steps == 0:
+        return decayed
+    return tf.where(now < num_warmup_steps, init_lr * now / num_warmup_steps, decayed)
+
+
+def adamw_update(
+    gradient: tf.Tensor,
+    m: tf.Tensor,
+    v: tf.Tensor,
+    value: tf.Tensor,
+    *,
+    learning_rate: shapes.Scalar,
+    weight_decay_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the next m, v and value; m and v are not corrected for their start at 0."""
+    m_next = beta_1 * m + (1.0 - beta_1) * gradient
+    v_next = beta_2 * v + (1.0 - beta_2) * tf.square(gradient)
+    update = m_next / (tf.sqrt(v_next) + epsilon) + weight_decay_rate * value
+    return m_next, v_next, value - learning_rate * update
+
+
+class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
+    """Adam with decoupled weight decay; its slots are `<variable>/adam_m` and `<variable>/adam_v`.
+
+    As in the release, `apply_gradients` leaves the global step to the caller.
+    """
+
+    def __init__(
+        self,
+        learning_rate: shapes.Scalar | float,
+        weight_decay_rate: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: Sequence[str] | None = None,
+        name: str = "AdamWeightDecayOptimizer",
+    ) -> None:
+        """Keep the settings; `exclude_from_weight_decay` holds regular expressions of variable names."""
+        super().__init__(False, name)
+        self.learning_rate = learning_rate
+        self.weight_decay_rate = weight_decay_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
+
+    def apply_gradients(
+        self, grads_and_vars: Any, global_step: Any = None, name: str | None = None
+    ) -> tf.Operation:
+        """Update every variable that has a gradient."""
+        del global_step
+        updates = [
+            self._update(gradient, variable)
+            for gradient, variable in grads_and_vars
+            if gradient is not None
+        ]
+        return tf.group(*updates, name=name)
+
+    def decays(self, variable_name: str) -> bool:
+        """Tell whether a variable is subject to weight decay."""
+        return self.weight_decay_rate > 0 and not any(
+            re.search(pattern, variable_name) for pattern in self.exclude_from_weight_decay
+        )
+
+    def _update(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Operation:
+        name = variable.op.name
+        m, v = (
+            tf.compat.v1.get_variable(
+                f"{name}/{slot}",
+                shape=variable.shape,
+                dtype=tf.float32,
+                trainable=False,
+                initializer=tf.compat.v1.zeros_initializer(),
+            )
+            for slot in ("adam_m", "adam_v")
+        )
+        m_next, v_next, value_next = adamw_update(
+            tf.convert_to_tensor(gradient),
+            m,
+            v,
+            variable,
+            learning_rate=self.learning_rate,
+            weight_decay_rate=self.weight_decay_rate if self.decays(name) else 0.0,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+        )
+        return tf.group(variable.assign(value_next), m.assign(m_next), v.assign(v_next))
+
+
+def create_optimizer(
+    loss: shapes.Scalar,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    use_tpu: bool = False,
+) -> tf.Operation:
+    """Return the operation that trains all trainable variables by one step and counts it.
+
+    Source: google-research/bert, optimization.create_optimizer.
+    """
+    step = tf.compat.v1.train.get_or_create_global_step()
+    learning_rate = warmup_then_linear_decay(step, init_lr, num_train_steps, num_warmup_steps)
+    tf.compat.v1.summary.scalar("learning_rate", learning_rate)
+    optimizer: Any = AdamWeightDecayOptimizer(
+        learning_rate, weight_decay_rate=0.01, exclude_from_weight_decay=_NOT_DECAYED
+    )
+    if use_tpu:
+        optimizer = tf.compat.v1.tpu.CrossShardOptimizer(optimizer)
+    variables = tf.compat.v1.trainable_variables()
+    gradients, _ = tf.clip_by_global_norm(tf.gradients(loss, variables), clip_norm=_CLIP_NORM)
+    train_op = optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    with tf.control_dependencies([train_op]):
+        return tf.compat.v1.assign_add(step, 1)

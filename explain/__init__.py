@@ -1,0 +1,1 @@
+"""Predictions to reasons and pictures: what a BERT classifier looked at."""

@@ -1,0 +1,172 @@
+"""A fine-tuned model that also says what it attended to.
+
+`load_bert_model` joins a trained folder and an attention processor into an Estimator. The list of one-key dicts that
+processors receive is made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bert import classifier
+from bert import config as config_lib
+from bert import datasets
+from bert import features as features_lib
+from bert import input_fn as input_fn_lib
+from bert import model_folder
+from bert import shapes
+from explain import attention
+from explain import explanation
+
+
+def layer_dicts(
+    attention_probs: tuple[shapes.AttentionProbs, ...],
+) -> list[dict[str, shapes.AttentionProbs]]:
+    """Return the layers' attention as `[{"layer_0": f[b, h, q, k]}, {"layer_1": ...}, ...]`, first layer first."""
+    return [{f"layer_{index}": probs} for index, probs in enumerate(attention_probs)]
+
+
+def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifier.PredictExtra:
+    """Bind a processor to the PREDICT graph.
+
+    A tensor comes back as `attention`; a dict as `attention_<key>`, one each; a list of one-key dicts is stacked to
+    `attention` f[b, l, h, q, k].
+
+    Raises:
+      TypeError: `attn_processor_fn` is not callable.
+    """
+    if not callable(attn_processor_fn):
+        raise TypeError(
+            "attn_processor_fn must be a function of the layers' attention, such as "
+            f"explain.attention.average_last_layer_by_head; got {attn_processor_fn!r}"
+        )
+
+    def extra(
+        outputs: classifier.BertOutputs, features: features_lib.Features
+    ) -> dict[str, tf.Tensor]:
+        del features
+        processed = attn_processor_fn(layer_dicts(outputs.attention_probs))
+        if isinstance(processed, Mapping):
+            return {f"attention_{name}": value for name, value in processed.items()}
+        if isinstance(processed, list | tuple):
+            layers = [probs for layer in processed for probs in layer.values()]
+            return {"attention": tf.stack(layers, axis=1)}
+        return {"attention": processed}
+
+    return extra
+
+
+def explain_texts(
+    model_dir: str | os.PathLike[str],
+    texts: Sequence[str | tuple[str, str]],
+    attn_processor_fn: attention.AttentionProcessor = attention.average_last_layer_by_head,
+) -> list[explanation.Explanation]:
+    """Return what the model of a trained folder answers to a few texts or pairs, and the words it attended to.
+
+    Nothing is written. `highlight.report(explain_texts(folder, [text]), title)` is the page of one text.
+
+    Args:
+      attn_processor_fn: must give one score a token.
+
+    Raises:
+      FileNotFoundError: the folder holds no trained classifier.
+    """
+    parts = model_folder.load(model_dir)
+    tokenizer, labels = parts.tokenizer(), parts.record.labels
+    length = parts.record.max_seq_length
+    pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+    examples = [
+        datasets.InputExample(f"text-{index}", text_a, text_b)
+        for index, (text_a, text_b) in enumerate(pairs)
+    ]
+    encodings = [features_lib.encode_example(tokenizer, example, length) for example in examples]
+    padded = [features_lib.pad_encoding(encoding, length) for encoding in encodings]
+    input_fn = input_fn_lib.input_fn_builder(
+        padded, length, is_training=False, drop_remainder=False
+    )
+    estimator = load_bert_model(model_dir, attn_processor_fn=attn_processor_fn)
+    predictions = list(estimator.predict(input_fn))
+    return [
+        explanation.from_prediction(
+            example,
+            encoding,
+            prediction["attention"],
+            prediction["probabilities"],
+            labels=labels,
+            method=getattr(attn_processor_fn, "__name__", "attention"),
+        )
+        for example, encoding, prediction in zip(examples, encodings, predictions, strict=True)
+    ]
+
+
+def load_bert_model(
+    output_dir: str | os.PathLike[str],
+    bert_config_file: str | os.PathLike[str] | None = None,
+    init_checkpoint: str | os.PathLike[str] | None = None,
+    num_labels: int | None = None,
+    attn_processor_fn: attention.AttentionProcessor | None = None,
+    *,
+    pooling: config_lib.Pooling | None = None,
+    predict_batch_size: int = 8,
+) -> tf.estimator.Estimator:
+    """Return an Estimator whose `predict` yields `probabilities`, `pred_class` and, with a processor, `attention`.
+
+    Args:
+      output_dir: folder of a fine-tuned model; with `init_checkpoint`, any folder for the Estimator's own files.
+      bert_config_file: architecture; unset takes `bert_config.json` from the folder of the checkpoint.
+      init_checkpoint: fine-tuned TF1 checkpoint; unset takes the newest in `output_dir`.
+      num_labels: classes; unset takes the folder's record of its labels, else 2.
+      attn_processor_fn: reduces the layers' attention inside the graph; see `explain.attention`.
+      pooling: unset takes the folder's record, else "default".
+      predict_batch_size: goes to input functions as `params["batch_size"]`.
+
+    Raises:
+      TypeError: `attn_processor_fn` is not callable.
+      FileNotFoundError: no checkpoint, or no config beside it.
+      ValueError: `output_dir` holds another checkpoint than `init_checkpoint`.
+
+    Source: hsm207/bert_attn_viz, explain/model.py.
+    """
+    from bert import estimator  # keeps `import explain.model` free of Estimator
+
+    extras = () if attn_processor_fn is None else (attention_extra(attn_processor_fn),)
+    checkpoint = _checkpoint(output_dir, init_checkpoint)
+    folder = pathlib.Path(checkpoint).parent
+    record = config_lib.ClassifierConfig.load(folder)
+    model = estimator.Model(
+        config=config_lib.BertConfig.from_json_file(
+            bert_config_file or folder / config_lib.CONFIG_FILE
+        ),
+        num_labels=num_labels or (len(record.labels) if record else 2),
+        pooling=pooling or (record.pooling if record else "default"),
+        init_checkpoint=checkpoint,
+    )
+    return estimator.build_estimator(
+        output_dir, model, extras=extras, predict_batch_size=predict_batch_size
+    )
+
+
+def _checkpoint(
+    output_dir: str | os.PathLike[str], init_checkpoint: str | os.PathLike[str] | None
+) -> str:
+    newest = tf.train.latest_checkpoint(str(output_dir))
+    if init_checkpoint is None:
+        if newest is None:
+            raise FileNotFoundError(
+                f"{output_dir} must hold a fine-tuned checkpoint, but there is none; give init_checkpoint, or the "
+                "output_dir of a finished run_classifier.py --do_train"
+            )
+        return str(newest)
+    if (
+        newest is not None
+        and pathlib.Path(newest).resolve() != pathlib.Path(init_checkpoint).resolve()
+    ):
+        raise ValueError(
+            f"output_dir must hold no other checkpoint than init_checkpoint, because an Estimator prefers its own; got "
+            f"{newest} and {init_checkpoint}; leave one of the two out"
+        )
+    return str(init_checkpoint)

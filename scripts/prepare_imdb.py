@@ -1,0 +1,151 @@
+"""Write IMDb reviews as train.tsv, dev.tsv and test.tsv for `run_classifier.py --task_name=imdb`.
+
+    python scripts/prepare_imdb.py --output_dir data/imdb                        # downloads aclImdb (80 MB)
+    python scripts/prepare_imdb.py --output_dir data/imdb --input aclImdb        # a local folder, or its .tar.gz
+    python scripts/prepare_imdb.py --output_dir data/imdb --input reviews        # train*.jsonl[.gz], test*.jsonl[.gz]
+
+The header is `id label text`, label 1 = positive; texts are kept to the byte, quoted as pandas does. Part of the
+training set becomes dev.tsv; `--dev_fraction=0` leaves all 25,000 in train.tsv and writes no dev.tsv.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import random
+import sys
+import tarfile
+from collections.abc import Iterator
+
+import pooch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from bert import files
+
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
+_LABELS = {"neg": "0", "pos": "1"}
+
+Row = tuple[str, str, str]
+
+
+def from_folder(folder: pathlib.Path, split: str) -> Iterator[Row]:
+    """Yield (id, label, text) of `<split>/pos/*.txt` and `<split>/neg/*.txt`, positives first, by name."""
+    for name in ("pos", "neg"):
+        for path in sorted((folder / split / name).glob("*.txt")):
+            yield path.stem, _LABELS[name], path.read_text(encoding="utf-8")
+
+
+def from_archive(archive: pathlib.Path, split: str) -> Iterator[Row]:
+    """Yield (id, label, text) of the same files inside a tar archive, which is not unpacked."""
+    with tarfile.open(archive) as tar:
+        members = {pathlib.PurePosixPath(member.name): member for member in tar if member.isfile()}
+        chosen = [
+            path for path in members if path.suffix == ".txt" and path.parts[-3:-2] == (split,)
+        ]
+        for path in sorted(chosen, key=lambda path: (path.parts[-2] != "pos", path.name)):
+            content = tar.extractfile(members[path])
+            if path.parts[-2] in _LABELS and content is not None:
+                yield path.stem, _LABELS[path.parts[-2]], content.read().decode("utf-8")
+
+
+def from_jsonl(folder: pathlib.Path, split: str) -> Iterator[Row]:
+    """Yield (id, label, text) of `<split>*.jsonl` or `<split>*.jsonl.gz`, whose lines have those keys."""
+    for path in sorted(folder.glob(f"{split}*.jsonl*")):
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    row = json.loads(line)
+                    yield str(row.get("id", number)), str(row["label"]), row["text"]
+                except (json.JSONDecodeError, KeyError, AttributeError) as error:
+                    raise ValueError(
+                        f"{path}:{number}: must be a JSON object with label and text, got {error!r}"
+                    ) from None
+
+
+def read_split(source: pathlib.Path, split: str) -> list[Row]:
+    """Return the rows of one split, whatever the source is.
+
+    Raises:
+      FileNotFoundError: the source is not there or holds no such reviews.
+    """
+    if source.is_file():
+        rows = list(from_archive(source, split))
+    elif (source / split).is_dir():
+        rows = list(from_folder(source, split))
+    else:
+        rows = list(from_jsonl(source, split))
+    if not rows:
+        raise FileNotFoundError(
+            f"{source} must hold {split} reviews: {split}/pos/*.txt and {split}/neg/*.txt, or "
+            f"{split}*.jsonl; found none"
+        )
+    return rows
+
+
+def hold_out(rows: list[Row], fraction: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """Split rows into (kept, held out), the same fraction of every label, order kept."""
+    held: set[int] = set()
+    for label in sorted({row[1] for row in rows}):
+        indices = [index for index, row in enumerate(rows) if row[1] == label]
+        held |= set(random.Random(seed).sample(indices, int(len(indices) * fraction)))
+    kept = [row for index, row in enumerate(rows) if index not in held]
+    return kept, [row for index, row in enumerate(rows) if index in held]
+
+
+def sample(rows: list[Row], count: int | None, seed: int) -> list[Row]:
+    """Return `count` rows, balanced over the labels, order kept; all of them where `count` is None."""
+    if count is None or count >= len(rows):
+        return rows
+    return hold_out(rows, count / len(rows), seed)[1]
+
+
+def _cell(text: str) -> str:
+    # as pandas and csv quote, but for the carriage return, which they leave bare and then read as a line end
+    needs_quotes = any(character in text for character in '"\t\n\r')
+    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
+
+
+def write_tsv(path: pathlib.Path, rows: list[Row]) -> None:
+    """Write rows with the header `id label text`; quotes, tabs and newlines inside a text survive."""
+    lines = ["\t".join(map(_cell, row)) + "\n" for row in [("id", "label", "text"), *rows]]
+    files.write_text(path, "".join(lines))
+    sys.stdout.write(f"{path}: {len(rows)} reviews\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; 0 success, 1 a failure told in one line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument(
+        "--input", type=pathlib.Path, help="local folder or archive; unset downloads"
+    )
+    parser.add_argument("--dev_fraction", type=float, default=0.1, help="share of train (0.1)")
+    parser.add_argument("--max_examples", type=int, help="sample of train+dev, and of test")
+    parser.add_argument("--seed", type=int, default=12345, help="of the samples (12345)")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.dev_fraction < 1:
+        parser.error(f"--dev_fraction must be at least 0 and below 1, got {options.dev_fraction}")
+    try:
+        source = options.input or pathlib.Path(pooch.retrieve(URL, SHA256, progressbar=True))
+        rows = {split: read_split(source, split) for split in ("train", "test")}
+        chosen = {
+            name: sample(part, options.max_examples, options.seed) for name, part in rows.items()
+        }
+        train, dev = hold_out(chosen["train"], options.dev_fraction, options.seed)
+        write_tsv(options.output_dir / "train.tsv", train)
+        if dev:
+            write_tsv(options.output_dir / "dev.tsv", dev)
+        write_tsv(options.output_dir / "test.tsv", chosen["test"])
+    except (OSError, ValueError, tarfile.TarError) as error:
+        sys.stderr.write(f"prepare_imdb.py: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert import optimization
+
+
+def in_session(build):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        return build(session)
+
+
+def test_the_schedule_follows_the_release_formula_at_every_corner():
+    # 100 steps, 10 of warm-up, peak 0.5: half way up 0.25; after the warm-up the line 0.5 * (1 - step / 100)
+    expected = {0: 0.0, 5: 0.25, 10: 0.45, 50: 0.25, 100: 0.0, 120: 0.0}
+    for step, rate in expected.items():
+        got = optimization.warmup_then_linear_decay(tf.constant(step), 0.5, 100, 10)
+        np.testing.assert_allclose(got, rate, atol=1e-7)
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate():
+    rate = optimization.warmup_then_linear_decay(tf.constant(0), 0.5, 100, 0)
+    np.testing.assert_allclose(rate, 0.5)
+
+
+def test_one_step_equals_the_formula_without_bias_correction_and_spares_bias_and_layer_norm():
+    start = {"a/kernel": 3.0, "a/bias": 3.0, "a/LayerNorm/gamma": 3.0}
+    gradient = 2.0
+    m, v = 0.1 * gradient, 0.001 * gradient**2
+    plain = 3.0 - 0.5 * m / (np.sqrt(v) + 1e-6)
+    decayed = plain - 0.5 * 0.01 * 3.0
+
+    def build(session):
+        variables = [
+            tf.compat.v1.get_variable(name, initializer=tf.constant(value))
+            for name, value in start.items()
+        ]
+        optimizer = optimization.AdamWeightDecayOptimizer(
+            0.5, 0.01, exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"]
+        )
+        train = optimizer.apply_gradients([(tf.constant(gradient), x) for x in variables])
+        slots = {x.op.name for x in tf.compat.v1.global_variables()}
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(train)
+        return session.run(variables), slots
+
+    values, slots = in_session(build)
+    np.testing.assert_allclose(values, [decayed, plain, plain], rtol=1e-6)
+    assert slots >= {"a/kernel", "a/kernel/adam_m", "a/kernel/adam_v"}
+
+
+def test_it_minimises_the_quadratic_of_the_release_test():
+    def build(session):
+        w = tf.compat.v1.get_variable("w", initializer=tf.constant([0.1, -0.2, -0.1]))
+        loss = tf.reduce_mean(tf.square(tf.constant([0.4, 0.2, -0.5]) - w))
+        gradients = tf.gradients(loss, [w])
+        optimizer = optimization.AdamWeightDecayOptimizer(learning_rate=0.2)
+        train = optimizer.apply_gradients(zip(gradients, [w], strict=True))
+        session.run(tf.compat.v1.global_variables_initializer())
+        for _ in range(100):
+            session.run(train)
+        return session.run(w)
+
+    np.testing.assert_allclose(in_session(build), [0.4, 0.2, -0.5], atol=1e-2)
+
+
+@pytest.mark.parametrize("norm", [10.0, 0.5])
+def test_gradients_are_clipped_to_a_global_norm_of_one(norm):
+    def run(session):
+        # two variables whose gradients together have the norm; after a step Adam's m is 0.1 * gradient
+        a, b = (tf.compat.v1.get_variable(name, initializer=tf.constant(0.0)) for name in "ab")
+        train = optimization.create_optimizer(norm * (0.6 * a + 0.8 * b), 0.1, 10, 0)
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(train)
+        slots = {x.op.name: x for x in tf.compat.v1.global_variables()}
+        step = session.run(tf.compat.v1.train.get_global_step())
+        return session.run([slots["a/adam_m"], slots["b/adam_m"]]), step
+
+    moments, step = in_session(run)
+    applied = min(norm, 1.0)
+    np.testing.assert_allclose(moments, [0.06 * applied, 0.08 * applied], rtol=1e-5)
+    assert step == 1

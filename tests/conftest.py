@@ -1,0 +1,89 @@
+"""What every test may use: the default weights, and a tiny BERT with a task it can learn."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from bert import checkpoints
+from bert import config as config_lib
+from bert import pretrained
+from bert import weights
+
+TINY_WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "film",
+    "was",
+    "so",
+    "very",
+    "and",
+    "it",
+    "i",
+    "me",
+    "a",
+    "fine",
+    "dull",
+    "##ness",
+    "##ly",
+    ",",
+    ".",
+    "!",
+]
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> pathlib.Path:
+    """The default weights, from the cache or the network."""
+    try:
+        return pretrained.fetch("minilm-l6")
+    except pretrained.PretrainedError as error:
+        pytest.skip(f"the default weights cannot be had: {error}")
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tmp_path_factory) -> pathlib.Path:
+    """A Google release folder of a random BERT: 2 layers, 3 heads, width 12, 22 words."""
+    folder = tmp_path_factory.mktemp("tiny_release")
+    config = config_lib.BertConfig(
+        len(TINY_WORDS),
+        hidden_size=12,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        type_vocab_size=2,
+    )
+    (folder / "bert_config.json").write_text(config.to_json_string())
+    (folder / "vocab.txt").write_text("\n".join(TINY_WORDS) + "\n")
+    rng = np.random.default_rng(5)
+    shapes = weights.encoder_shapes(config) | weights.pooler_shapes(config)
+    variables = {
+        name: np.ones(shape, np.float32)
+        if name.endswith("gamma")
+        else rng.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    checkpoints.write(folder / checkpoints.GOOGLE_CHECKPOINT, variables)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> pathlib.Path:
+    """IMDb-shaped files whose label is 1 where the text says fine, 0 where it says dull; sorted by label."""
+    folder = tmp_path_factory.mktemp("tiny_data")
+    rng = np.random.default_rng(6)
+    filler = ["the", "film", "was", "so", "very", "and", "it", "i", "me", "a"]
+    for split, count in {"train": 64, "dev": 12, "test": 9}.items():
+        rows = []
+        for index in range(count):
+            label = int(index >= count // 2)
+            words = list(rng.choice(filler, rng.integers(3, 9)))
+            words.insert(rng.integers(len(words)), ("dull", "fine")[label])
+            rows.append(f"{index}\t{label}\t{' '.join(words)}.\n")
+        (folder / f"{split}.tsv").write_text("id\tlabel\ttext\n" + "".join(rows))
+    return folder

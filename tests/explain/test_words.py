@@ -1,0 +1,173 @@
+"""Words are the user's own characters, and no token's score is lost on the way to them."""
+
+import pathlib
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from bert import tokenization
+from explain import words
+
+CLS, SEP = (tokenization.Token(name, 0, 0, is_special=True) for name in ("[CLS]", "[SEP]"))
+VOCAB = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "straw",
+    "##berries",
+    "!",
+    ",",
+    "amelie",
+    "'",
+    "s",
+    "film",
+    "電",
+    "影",
+    "the",
+    "ᄒ",
+    "##ᅡ",
+    "##ᆫ",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tokenization.FullTokenizer:
+    path: pathlib.Path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
+    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    return tokenization.FullTokenizer(path)
+
+
+def frame(*sentences: tuple[tokenization.Token, ...]) -> tuple[tokenization.Token, ...]:
+    tokens = [CLS]
+    for sentence, pieces in enumerate(sentences):
+        tokens += [*pieces, SEP._replace(sentence=sentence)]
+    return tuple(tokens)
+
+
+def typed(tokenizer: tokenization.FullTokenizer, text: str) -> list[str]:
+    tokens = frame(tokenizer.tokenize_with_spans(text))
+    found, _ = words.to_words([text], tokens, np.ones(len(tokens), np.float32))
+    assert all(text[word.start : word.end] == word.text for word in found)
+    return [word.text for word in found]
+
+
+def test_pieces_and_punctuation_sum_to_the_word_they_stand_in(tokenizer):
+    text = "The  STRAWBERRIES, film!"
+    tokens = frame(tokenizer.tokenize_with_spans(text))
+    assert [token.text for token in tokens[1:-1]] == ["the", "straw", "##berries", ",", "film", "!"]
+    scores = np.array([32.0, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 128.0], np.float32)
+    found, summed = words.to_words([text], tokens, scores)
+    assert found == (
+        words.Word("The", 0, 3),
+        words.Word("STRAWBERRIES,", 5, 18),
+        words.Word("film!", 19, 24),
+    )
+    np.testing.assert_array_equal(summed, [1.0, 14.0, 80.0])
+    assert summed.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Amélie's Film!", ["Amélie's", "Film!"]),
+        ("Ame\u0301lie film", ["Ame\u0301lie", "film"]),
+        ("film\u00a0film\u3000film", ["film", "film", "film"]),
+        ("film\n\tfilm", ["film", "film"]),
+        ("Zxqj film", ["Zxqj", "film"]),
+        ("😀 👩‍🚀film", ["😀", "👩‍🚀film"]),
+        ("the電影film", ["the", "電", "影", "film"]),
+        ("電影!", ["電", "影", "!"]),
+        ("電\u0301film", ["電\u0301", "film"]),
+        ("한 한film", ["한", "한film"]),
+        ("[SEP] [CLS]", ["[SEP]", "[CLS]"]),
+        ("<b>film</b>", ["<b>film</b>"]),
+        ("שלום עולם", ["שלום", "עולם"]),
+    ],
+)
+def test_words_are_as_typed(tokenizer, text, expected):
+    assert typed(tokenizer, text) == expected
+
+
+def test_parts_of_one_syllable_share_its_word(tokenizer):
+    tokens = frame(tokenizer.tokenize_with_spans("한"))
+    assert [token.text for token in tokens[1:-1]] == ["ᄒ", "##ᅡ", "##ᆫ"]
+    found, scores = words.to_words(["한"], tokens, np.array([9.0, 1.0, 2.0, 3.0, 9.0]))
+    assert found == (words.Word("한", 0, 1),)
+    np.testing.assert_array_equal(scores, [6.0])
+
+
+def test_each_text_of_a_pair_has_its_own_words(tokenizer):
+    texts = ["film", "film the"]
+    tokens = frame(*(tokenizer.tokenize_with_spans(text, i) for i, text in enumerate(texts)))
+    found, scores = words.to_words(texts, tokens, np.arange(len(tokens), dtype=np.float32))
+    assert found == (
+        words.Word("film", 0, 4, 0),
+        words.Word("film", 0, 4, 1),
+        words.Word("the", 5, 8, 1),
+    )
+    np.testing.assert_array_equal(scores, [1.0, 3.0, 4.0])
+
+
+def test_neighbours_of_two_texts_never_join_even_without_a_mark_between():
+    tokens = [tokenization.Token("film", 0, 4, 0), tokenization.Token("film", 4, 8, 1)]
+    found, _ = words.to_words(["film", "filmfilm"], tokens, [1.0, 1.0])
+    assert [word.sentence for word in found] == [0, 1]
+
+
+def test_an_empty_text_has_no_words():
+    found, scores = words.to_words([""], (CLS, SEP), np.ones(2, np.float32))
+    assert found == ()
+    assert scores.shape == (0,)
+    assert scores.dtype == np.float32
+
+
+def test_what_was_cut_off_is_no_word(tokenizer):
+    text = "the strawberries film"
+    tokens = frame(tokenizer.tokenize_with_spans(text)[:2])
+    found, _ = words.to_words([text], tokens, np.ones(len(tokens), np.float32))
+    assert [word.text for word in found] == ["the", "straw"]
+
+
+def test_scores_of_padding_are_left_out_and_lists_will_do(tokenizer):
+    tokens = frame(tokenizer.tokenize_with_spans("film"))
+    _, scores = words.to_words(["film"], tokens, [9.0, 1.0, 9.0, 7.0, 7.0])
+    np.testing.assert_array_equal(scores, [1.0])
+
+
+def test_too_few_scores_are_an_error(tokenizer):
+    tokens = frame(tokenizer.tokenize_with_spans("film"))
+    with pytest.raises(ValueError, match="one score a token, got 2 for 3 tokens"):
+        words.to_words(["film"], tokens, np.ones(2, np.float32))
+
+
+@strategies.composite
+def grouped(draw: strategies.DrawFn) -> tuple[str, list[tokenization.Token], list[float]]:
+    """Draw a text of CJK and other words, random pieces of it with special ones, and scores."""
+    parts = draw(strategies.lists(strategies.text("ab!電", min_size=1, max_size=6)))
+    text = " ".join(parts)
+    tokens = [CLS]
+    for index, character in enumerate(text):
+        joins = tokens[-1].end == index and not tokens[-1].is_special and character in "ab"
+        if character == " ":
+            continue
+        if joins and text[index - 1] in "ab" and draw(strategies.booleans()):
+            tokens[-1] = tokens[-1]._replace(end=index + 1)
+        else:
+            tokens.append(tokenization.Token("piece", index, index + 1))
+    tokens.append(SEP)
+    score = strategies.floats(-1, 1, width=32)
+    return text, tokens, draw(strategies.lists(score, min_size=len(tokens), max_size=len(tokens)))
+
+
+@hypothesis.given(grouped())
+def test_words_split_the_text_as_a_reader_does_and_keep_the_total(sample):
+    text, tokens, scores = sample
+    found, summed = words.to_words([text], tokens, np.array(scores, np.float32))
+    spaced = text.replace("電", " 電 ")
+    assert [word.text for word in found] == spaced.split()
+    expected = sum(s for token, s in zip(tokens, scores, strict=True) if not token.is_special)
+    # float32 sums of at most some hundred scores of size 1
+    assert float(np.sum(summed, dtype=np.float64)) == pytest.approx(expected, abs=1e-4)
