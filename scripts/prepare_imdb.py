@@ -34,7 +34,7 @@ def from_folder(folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Yield (id, label, text) of `<split>/pos/*.txt` and `<split>/neg/*.txt`, positives first, by name."""
     for name in ("pos", "neg"):
         for path in sorted((folder / split / name).glob("*.txt")):
-            yield path.stem, _LABELS[name], path.read_text(encoding="utf-8")
+            yield path.stem, _LABELS[name], path.read_bytes().decode("utf-8")
 
 
 def from_archive(archive: pathlib.Path, split: str) -> Iterator[Row]:

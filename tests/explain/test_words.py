@@ -11,32 +11,15 @@ from bert import tokenization
 from explain import words
 
 CLS, SEP = (tokenization.Token(name, 0, 0, is_special=True) for name in ("[CLS]", "[SEP]"))
-VOCAB = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "straw",
-    "##berries",
-    "!",
-    ",",
-    "amelie",
-    "'",
-    "s",
-    "film",
-    "電",
-    "影",
-    "the",
-    "ᄒ",
-    "##ᅡ",
-    "##ᆫ",
-]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+PIECES = ["straw", "##berries", "!", ",", "amelie", "'", "s", "film", "電", "影", "the"]
+JAMO = ["ᄒ", "##ᅡ", "##ᆫ"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> tokenization.FullTokenizer:
     path: pathlib.Path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    path.write_text("\n".join([*SPECIAL, *PIECES, *JAMO]) + "\n", encoding="utf-8")
     return tokenization.FullTokenizer(path)
 
 
@@ -93,7 +76,7 @@ def test_words_are_as_typed(tokenizer, text, expected):
 
 def test_parts_of_one_syllable_share_its_word(tokenizer):
     tokens = frame(tokenizer.tokenize_with_spans("한"))
-    assert [token.text for token in tokens[1:-1]] == ["ᄒ", "##ᅡ", "##ᆫ"]
+    assert [token.text for token in tokens[1:-1]] == JAMO
     found, scores = words.to_words(["한"], tokens, np.array([9.0, 1.0, 2.0, 3.0, 9.0]))
     assert found == (words.Word("한", 0, 1),)
     np.testing.assert_array_equal(scores, [6.0])
