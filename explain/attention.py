@@ -129,8 +129,9 @@ def merge_wordpiece_tokens(
             words.append("")
             weights.append([])
         words[-1] += tokenization.strip_continuation(piece)
-        weights[-1].append(float(weight))  # of a NumPy float32, whose own sums would lose digits
+        weights[-1].append(weight)
     average = combine == "mean"
+    # fsum: a plain sum of NumPy float32 stays float32 and loses digits.
     return [
         (word, math.fsum(pieces) / (len(pieces) if average else 1))
         for word, pieces in zip(words, weights, strict=True)

@@ -67,8 +67,6 @@ def _same_word(texts: Sequence[str], before: tokenization.Token, after: tokeniza
     between = text[before.end : after.start]
     if any(character.isspace() for character in between):
         return False
-    if after.start < before.end:  # pieces of one character, such as the parts of a Hangul syllable
-        return True
     # A CJK token is one character and the marks after it: the first character tells.
     return not (tokenization.is_cjk(text[before.start]) or tokenization.is_cjk(text[after.start]))
 

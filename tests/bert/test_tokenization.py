@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import json
 import pathlib
 import pickle
 import string
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import strategies
 
 from bert import tokenization
+from tests import reference_bert
 from tests.bert import reference_tokenizer as reference
 
 REQUIRED = ["[UNK]", "[CLS]", "[SEP]", "[PAD]"]
@@ -370,3 +372,10 @@ def test_a_pickled_tokenizer_still_works(build: BuildTokenizer) -> None:
 def test_the_room_does_not_import_tensorflow() -> None:
     code = "import sys, bert.tokenization; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_200_texts_get_the_pieces_of_transformers_slow_tokenizer(minilm_folder):
+    golden = json.loads((reference_bert.GOLDENS / "transformers_tokens.json").read_text())
+    assert len(golden) == 200
+    tokenizer = tokenization.FullTokenizer(minilm_folder / "vocab.txt", do_lower_case=True)
+    assert {text: tokenizer.tokenize(text) for text in golden} == golden

@@ -17,6 +17,12 @@ scales = pytest.mark.parametrize("scale", SCALES)
         ("#336699", "#336699", 1.0),
         ("#777777", "#ffffff", 4.48),  # the grey that just fails, known from the WCAG's examples
         ("#767676", "#ffffff", 4.54),  # and the one that just passes
+        ("#222222", "#ffffff", 15.91),
+        (
+            "#0a0a0a",
+            "#ffffff",
+            19.80,
+        ),  # on the straight part of the curve: 1.05 / (10/255/12.92 + 0.05)
         ("#ff0000", "#ffffff", 4.00),
         ("#0000ff", "#ffffff", 8.59),
     ],

@@ -2,6 +2,7 @@
 
 transformers_tiny_bert.npz: a tiny random BERT classifier, weights, inputs and every output, for both GELUs.
 transformers_minilm.json: one sentence through all-MiniLM-L6-v2, whose folder is the argument.
+transformers_tokens.json: 200 texts through the slow (pure Python) BertTokenizer with that folder's vocabulary.
 
     python -m venv .venv-peers && .venv-peers/bin/pip install torch==2.13.0 transformers==4.57.6 'numpy<2.3'
     .venv-peers/bin/python tests/goldens/make_transformers_goldens.py ~/.cache/bert-attention-explain/minilm-l6
@@ -11,6 +12,7 @@ The files are made once. Make them anew only if their inputs must change; never 
 
 import json
 import pathlib
+import random
 import sys
 
 import numpy as np
@@ -74,6 +76,35 @@ def make_minilm(folder: str) -> None:
     path.write_text(json.dumps(golden) + "\n")
 
 
+FRAGMENTS = (
+    """
+unaffable|UNWANTED|running|don't|state-of-the-art|e.g.|U.S.A.|naïve|CAFÉ|façade|Ångström|İstanbul|ΟΔΥΣΣΕΑ|Привет|мир|שלום|مرحبا|नमस्ते|สวัสดี
+電影很好看|映画を見た|한국어|漢字kanji|№5|½|ﬁne|ß|Straße|10,000|3.14|$9.99|50%|#1|@home|http://a.b/c?d=e&f|<br />|</p>|&amp;|[SEP]|[MASK]|[CLS]
+😀|👍🏽|é|äo|’tis|“quoted”|—|…| |　|\t|\n|supercalifragilisticexpialidocious|x|##ing|a##b|__init__|C++|C#|½cup
+the|film|was|not|a|bad|at|all|I|loved|it|!|?|,|.|;|:|(|)|*|~|`|^|=|+|antidisestablishmentarianism|strawberries|bitcoin|Schwarzenegger
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
+
+
+def make_tokens(folder: str) -> None:
+    rng = random.Random(8)
+    tokenizer = transformers.BertTokenizer(f"{folder}/vocab.txt", do_lower_case=True)
+    # the parts, not the whole: there "[SEP]" in a text would be the special token, in google-research/bert it is text
+    words_of = transformers.models.bert.tokenization_bert.BasicTokenizer(
+        do_lower_case=True
+    ).tokenize
+    pieces_of = tokenizer.wordpiece_tokenizer.tokenize
+    golden = {}
+    while len(golden) < 200:
+        text = rng.choice(["", " "]).join(rng.choices(FRAGMENTS, k=rng.randint(1, 12)))
+        golden[text] = [piece for word in words_of(text) for piece in pieces_of(word)]
+    path = pathlib.Path(__file__).with_name("transformers_tokens.json")
+    path.write_text(json.dumps(golden, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     make_tiny()
     make_minilm(sys.argv[1])
+    make_tokens(sys.argv[1])

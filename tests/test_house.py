@@ -1,0 +1,125 @@
+"""The house around the code: pins, papers, and what importing does."""
+
+import importlib.metadata
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from packaging import requirements
+
+from bert import config
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    stated = (line.split("#")[0].strip() for line in lines if not line.startswith("-"))
+    return [requirements.Requirement(line) for line in stated if line]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_what_is_installed_is_what_is_pinned(name):
+    for pin in pins(name):
+        installed = importlib.metadata.version(pin.name)
+        assert pin.specifier.contains(installed), f"{pin} is pinned, {installed} is installed"
+
+
+def test_every_pin_is_exact_and_the_constraints_agree():
+    constraints = {pin.name.lower(): pin for pin in pins("constraints.txt")}
+    for pin in [*pins("requirements.txt"), *pins("requirements-dev.txt")]:
+        assert str(pin.specifier).startswith("==")
+        assert constraints[pin.name.lower()].specifier == pin.specifier
+
+
+def test_both_houses_and_the_command_import_without_output_flags_or_deprecated_calls():
+    code = (
+        "import sys, run_classifier, explain.model, explain.plots; from absl import flags;"
+        "assert not {'data_dir', 'task_name'} & set(flags.FLAGS), 'global flags';"
+        "assert 'bert.estimator' in sys.modules and not any('contrib' in name for name in sys.modules"
+        " if name.startswith('tensorflow'))"
+    )
+    command = [sys.executable, "-W", "error", "-W", "ignore:pkg_resources", "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("LICENSE", "Apache License"),
+        ("NOTICE", "google-research/bert"),
+        ("CODE_OF_CONDUCT.md", "Contributor Covenant"),
+        ("CONTRIBUTING.md", "make check"),
+        ("CHANGELOG.md", "## "),
+        ("README.md", "scripts/demo"),
+        ("bert/README.md", "modeling"),
+        ("explain/README.md", "attention"),
+        ("data/README.md", "written for this project"),
+    ],
+)
+def test_the_papers_of_the_house_are_there(name, phrase):
+    assert phrase in (ROOT / name).read_text()
+
+
+def test_no_document_names_a_path_of_somebodys_machine():
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for name in names:
+        path = ROOT / name
+        if path.suffix in {".md", ".ipynb", ".py", ".txt", ".toml", ".html"} and path.is_file():
+            assert not re.search(r"/(root|work|Users/\w+)/", path.read_text(encoding="utf-8")), name
+
+
+def test_the_readme_lists_every_option_that_is_not_the_releases():
+    readme = (ROOT / "README.md").read_text()
+    own = (
+        "model",
+        "processor",
+        "classifier_head_config",
+        "seed",
+        "attn_processor_fn",
+        "report_examples",
+    )
+    for name in (*own, "results_header"):
+        assert name in config.RunConfig.model_fields
+        assert f"`--{name}`" in readme
+
+
+def test_every_link_of_the_documents_leads_somewhere():
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")]:
+        if ".venv" in path.parts or "out" in path.parts:
+            continue
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+            if not target.startswith(("http://", "https://", "mailto:")):
+                assert (path.parent / target).exists(), f"{path.relative_to(ROOT)}: {target}"
+
+
+def test_the_parity_table_names_tests_that_exist():
+    table = (ROOT / "tests" / "README.md").read_text()
+    rows = re.findall(r"^\| *(\d+) *\|[^|]*\|([^|]*)\|$", table, flags=re.MULTILINE)
+    wanted = {
+        *range(1, 4),
+        *range(5, 33),
+        35,
+        39,
+        40,
+        41,
+        42,
+        *range(43, 56),
+        78,
+        114,
+        *range(117, 120),
+    }
+    assert {int(number) for number, _ in rows} >= wanted
+    for number, cell in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", cell)
+        assert named, f"row {number} names no test"
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), (
+                f"row {number}: {file}::{test}"
+            )
