@@ -58,7 +58,7 @@ def load(model_dir: files.Path) -> Parts:
     parts = _trained(model_dir)
     checkpoint = tf.train.latest_checkpoint(str(model_dir))
     if not parts or checkpoint is None:
-        lacking = "a checkpoint" if parts else config_lib.CLASSIFIER_FILE
+        lacking = "checkpoint" if parts else config_lib.CLASSIFIER_FILE
         raise FileNotFoundError(
             f"{model_dir} must be the output_dir of a finished training, but it holds no {lacking}; train with "
             "run_classifier.py --do_train"
