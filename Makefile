@@ -1,4 +1,4 @@
-# Settings: PYTHON and VENV_DIR (see scripts/setup_environment.sh), ARGS (for pytest or the demo).
+# Settings: PYTHON and VENV_DIR (see scripts/setup_environment.sh), ARGS (for pytest).
 .PHONY: setup check format test demo
 .DEFAULT_GOAL := check
 
@@ -19,4 +19,4 @@ test: setup ## the tests alone: make test ARGS="tests/bert -k tokenization"
 	@"$(VENV_DIR)/bin/python" -m pytest -q $(ARGS)
 
 demo: ## fine-tune on the sample reviews and show what the model attended to
-	@scripts/demo $(ARGS)
+	@scripts/demo

@@ -4,7 +4,9 @@ The command line of google-research/bert's run_classifier: the same flags, names
 (`--help`). Importing this module has no effect; it re-exports the names that code written against the ancestor uses.
 """
 
+import dataclasses
 import logging
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -61,14 +63,6 @@ class Run(NamedTuple):
     def output_dir(self) -> pathlib.Path:
         """Folder of the trained model and its results."""
         return pathlib.Path(str(self.options.output_dir))
-
-    @property
-    def model(self) -> estimator_lib.Model:
-        """What the graph is made of; the folder's own checkpoint, where there is one, is all it starts from."""
-        record = self.parts.record
-        started = checkpoints.latest_step(self.output_dir) is not None
-        start = None if started else self.parts.init_checkpoint
-        return estimator_lib.Model(self.parts.config, len(record.labels), record.pooling, start)
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -158,6 +152,7 @@ def main(options: config_lib.RunConfig) -> None:
     Raises:
       ValueError, OSError: bad options, data or weights; the message says what to do.
     """
+    attention.find_processor(options.attn_processor_fn)  # before the training, not after it
     processor = datasets.find_processor(options.task_name, options.processor)
     parts = model_folder.resolve(options, processor.get_labels())
     run = Run(options, processor, parts, parts.tokenizer())
@@ -179,26 +174,18 @@ def train(run: Run) -> None:
     if done >= steps:
         _log.info("  %s holds step %d already; train anew in a new one", run.output_dir, done)
         return
-    input_fn = _write_inputs(run, examples, "train", options.train_batch_size, start_step=done)
-    run.parts.save(run.output_dir)
-    schedule = estimator_lib.Schedule(
-        options.learning_rate, steps, int(steps * options.warmup_proportion), options.seed
-    )
-    estimator = estimator_lib.build_estimator(
-        run.output_dir,
-        run.model,
-        schedule,
-        save_checkpoints_steps=options.save_checkpoints_steps,
-        log_every_steps=max(1, min(100, steps // 20)),
-    )
+    if done:
+        _log.info("  going on from step %d in %s", done, run.output_dir)
     with _bar("fine-tuning", steps, "step", done) as bar:
 
-        def advance(count: int) -> None:
-            bar.set_postfix_str(f"{(bar.n + count) * options.train_batch_size} examples", False)
-            bar.update(count)
+        def report(step: int, loss: float) -> None:
+            state = f"{step * options.train_batch_size} examples, loss {loss:.4f}"
+            bar.set_postfix_str(state, refresh=False)
+            bar.update()
+            if bar.disable and step % max(1, steps // 20) == 0:
+                _log.info("  step %d of %d, %s", step, steps, state)
 
-        hook = estimator_lib.ProgressHook(advance)
-        estimator.train(input_fn, max_steps=steps, hooks=[hook])
+        estimator_lib.train(run.parts, run.tokenizer, examples, options, steps, report)
 
 
 def evaluate(run: Run) -> None:
@@ -206,11 +193,11 @@ def evaluate(run: Run) -> None:
     options = run.options
     examples = run.processor.get_dev_examples(str(options.data_dir))
     _announce("evaluation", examples, options.eval_batch_size)
-    input_fn = _write_inputs(run, examples, "eval", options.eval_batch_size)
-    estimator = estimator_lib.build_estimator(run.output_dir, run.model)
+    input_fn = _inputs(run, examples, "eval", options.eval_batch_size)
+    estimator = _estimator(run)
     batches = -(-len(examples) // options.eval_batch_size)
     with _bar("evaluating", batches, "batch") as bar:
-        hook = estimator_lib.ProgressHook(bar.update)
+        hook = estimator_lib.StepHook(lambda step, loss: bar.update())
         results = estimator.evaluate(input_fn, hooks=[hook])
     lines = [f"{name} = {value}\n" for name, value in sorted(results.items())]
     files.write_text(run.output_dir / "eval_results.txt", "".join(lines))
@@ -221,11 +208,16 @@ def predict(run: Run) -> None:
     """Predict the test set into test_results.tsv; with a processor also report.html and attention.png."""
     options = run.options
     examples = run.processor.get_test_examples(str(options.data_dir))
+    filler = run.parts.labels[0]  # an unlabelled example needs some class in its record
+    labelled = [
+        e if e.label is not None else dataclasses.replace(e, label=filler) for e in examples
+    ]
     _announce("prediction", examples, options.predict_batch_size)
-    input_fn = _write_inputs(run, examples, "predict", options.predict_batch_size)
+    input_fn = _inputs(run, labelled, "predict", options.predict_batch_size)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
-    estimator = estimator_lib.build_estimator(run.output_dir, run.model, extras=extras)
+    estimator = _estimator(run, *extras)
+    length = run.parts.record.max_seq_length
     records: list[explanation.Explanation] = []
     with (
         files.draft(run.output_dir / "test_results.tsv") as path,
@@ -238,7 +230,13 @@ def predict(run: Run) -> None:
         for example, prediction in zip(examples, predictions, strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
             if processor is not None and len(records) < options.report_examples:
-                records.append(_explain(run, example, prediction))
+                encoding = features_lib.encode_example(run.tokenizer, example, length)
+                method = str(options.attn_processor_fn)
+                records.append(
+                    model_lib.explain_prediction(
+                        example, encoding, prediction, run.parts.labels, method
+                    )
+                )
             bar.update(1)
     if records:
         _write_pictures(run, examples, records)
@@ -249,29 +247,18 @@ def _announce(phase: str, examples: Sequence[InputExample], batch_size: int) -> 
     _log.info("  %d examples, batches of %d", len(examples), batch_size)
 
 
-def _write_inputs(
-    run: Run,
-    examples: Sequence[InputExample],
-    name: str,
-    batch_size: int,
-    *,
-    start_step: int | None = None,
+def _inputs(
+    run: Run, examples: Sequence[InputExample], name: str, batch_size: int
 ) -> input_fn_lib.InputFn:
-    """Write examples to a TFRecord file and return its batches; a `start_step` makes them training batches."""
-    record_file = run.output_dir / f"{name}.tf_record"
-    length, training = run.parts.record.max_seq_length, start_step is not None
-    file_based_convert_examples_to_features(
-        examples, run.parts.labels, length, run.tokenizer, record_file
+    length, record_file = run.parts.record.max_seq_length, run.output_dir / f"{name}.tf_record"
+    return input_fn_lib.from_examples(
+        examples, run.parts.labels, length, run.tokenizer, record_file, batch_size=batch_size
     )
-    return file_based_input_fn_builder(
-        record_file,
-        length,
-        is_training=training,
-        drop_remainder=training,
-        batch_size=batch_size,
-        seed=run.options.seed,
-        start_step=start_step or 0,
-    )
+
+
+def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estimator:
+    model = estimator_lib.model_of(run.parts, run.output_dir)
+    return estimator_lib.build_estimator(run.output_dir, model, extras=extras)
 
 
 def _result(
@@ -284,29 +271,20 @@ def _result(
     return [*cells, str(predicted)]
 
 
-def _explain(
-    run: Run, example: InputExample, prediction: dict[str, npt.NDArray[np.float32]]
-) -> explanation.Explanation:
-    encoding = features_lib.encode_example(run.tokenizer, example, run.parts.record.max_seq_length)
-    return explanation.from_prediction(
-        example,
-        encoding,
-        prediction["attention"],
-        prediction["probabilities"],
-        labels=run.parts.labels,
-        method=str(run.options.attn_processor_fn),
-    )
-
-
 def _write_pictures(
     run: Run, examples: Sequence[InputExample], records: Sequence[explanation.Explanation]
 ) -> None:
     title = f"What BERT attended to: {run.options.task_name or run.options.processor}"
     files.write_text(run.output_dir / "report.html", highlight.report(records, title))
     chosen = min(range(len(records)), key=lambda index: len(records[index].tokens))
-    input_fn = _write_inputs(run, [examples[chosen]], "heatmap", batch_size=1)
+    length = run.parts.record.max_seq_length
+    encoding = features_lib.encode_example(run.tokenizer, examples[chosen], length)
+    padded = [features_lib.pad_encoding(encoding, length)]
+    input_fn = input_fn_builder(padded, length, is_training=False, drop_remainder=False)
     extra = model_lib.attention_extra(attention.average_last_layer_matrix)
-    estimator = estimator_lib.build_estimator(run.output_dir, run.model, extras=(extra,))
+    estimator = estimator_lib.build_estimator(
+        run.output_dir, estimator_lib.model_of(run.parts, run.output_dir), extras=(extra,)
+    )
     (prediction,) = estimator.predict(input_fn)
     record = records[chosen]
     figure = plots.attention_heatmap(
@@ -324,6 +302,10 @@ def _bar(label: str, total: int, unit: str, initial: int = 0) -> "tqdm.tqdm[None
     )
 
 
+_NanLoss = tf.compat.v1.train.NanLossDuringTrainingError
+_USERS_FAULTS = (ValueError, TypeError, NotImplementedError, OSError, tf.errors.OpError, _NanLoss)
+
+
 def cli_main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 success, 1 a failure told in one line, 2 wrong usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -332,6 +314,11 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
     )  # Estimator's own lines drown ours, and would come twice
     tf.get_logger().propagate = False
     arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "-help", "--help"} & set(arguments):
+        sys.stdout.write(_help())
+        return 0
+    if os.getcwd() not in sys.path:  # where --processor's own module usually is
+        sys.path.insert(0, os.getcwd())
     try:
         options = parse_options(arguments)
     except (flags.Error, ValueError) as error:
@@ -339,10 +326,22 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         main(options)
-    except (ValueError, OSError) as error:
-        _log.error("run_classifier.py: %s", error)
+    except _USERS_FAULTS as error:
+        _log.error("run_classifier.py: %s", _one_line(error))
         return 1
     return 0
+
+
+def _help() -> str:
+    flag_values = flags.FlagValues()
+    define_flags(flag_values)
+    return f"{__doc__}\nFlags:\n{flag_values.get_help()}\n"
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, _NanLoss):
+        return "training must keep a finite loss, got NaN; lower --learning_rate"
+    return str(error) if isinstance(error, ValueError) else str(error).split("\n")[0]
 
 
 if __name__ == "__main__":

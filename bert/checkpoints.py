@@ -14,11 +14,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 import safetensors.numpy
 import tensorflow as tf
-
-from bert import config as config_lib
-from bert import weights
 
 GOOGLE_CHECKPOINT = "bert_model.ckpt"
 _SLOT = re.compile(r"/adam_[mv]$")
@@ -186,7 +184,13 @@ def release_checkpoint(folder: str | os.PathLike[str], cache_dir: pathlib.Path) 
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     prefix = cache_dir / "converted" / digest[:16] / GOOGLE_CHECKPOINT
     if not prefix.with_name(f"{prefix.name}.index").is_file():
-        write(prefix, from_hugging_face(safetensors.numpy.load_file(source)))
+        try:
+            tensors = safetensors.numpy.load_file(source)
+        except safetensors.SafetensorError as error:
+            raise ValueError(
+                f"{source} must be a whole safetensors file, got {error}; fetch it again"
+            ) from None
+        write(prefix, from_hugging_face(tensors))
     return str(prefix)
 
 
@@ -196,8 +200,3 @@ def load_variables(
     """Read named variables of a checkpoint into arrays, for a frozen graph or a notebook."""
     reader = tf.train.load_checkpoint(str(checkpoint))
     return {name: reader.get_tensor(name) for name in wanted}
-
-
-def encoder_variables(config: config_lib.BertConfig) -> tuple[str, ...]:
-    """Return the names that a pretrained checkpoint must hold: the encoder without its pooler."""
-    return tuple(weights.encoder_shapes(config))

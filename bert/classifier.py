@@ -5,7 +5,7 @@ prediction: a pure function of the model's tensors, run inside the PREDICT graph
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import tensorflow as tf
 
@@ -77,12 +77,19 @@ def pool(
     input_mask: shapes.TokenMask,
     pooling: config_lib.Pooling,
 ) -> shapes.Pooled:
-    """Reduce the last hidden states to one vector an example."""
+    """Reduce the last hidden states to one vector an example.
+
+    Raises:
+      ValueError: `pooling` is unknown.
+    """
     if pooling == "default":
         return modeling.pool_first_token(variables, hidden)
     if pooling == "global_average_pool":
         return masked_mean(hidden, input_mask)
-    return masked_max(hidden, input_mask)
+    if pooling == "global_max_pool":
+        return masked_max(hidden, input_mask)
+    legal = ", ".join(get_args(config_lib.Pooling))
+    raise ValueError(f"pooling must be one of {legal}; got {pooling!r}")
 
 
 def forward(

@@ -225,6 +225,7 @@ class TrainConfig(pydantic.BaseModel):
     seed: int = pydantic.Field(
         12345,
         ge=0,
+        lt=2**31,
         description="Seed of initial weights, data order and dropout; the same seed, the same run.",
     )
 

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -86,6 +87,7 @@ def read_rows(
             f"{path} must be a tab-separated file, but there is none; check --data_dir"
         )
     line = 1
+    limit = csv.field_size_limit(sys.maxsize)  # the csv module's own is 131,072 characters
     with open(path, encoding="utf-8-sig", newline="") as file:
         if quotechar is None:
             reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -106,6 +108,8 @@ def read_rows(
                 f"{path}:{line}: must be UTF-8 text from here on, got byte {error.object[error.start]:#04x}; convert "
                 "the file"
             ) from None
+        finally:
+            csv.field_size_limit(limit)
 
 
 @dataclasses.dataclass(frozen=True)

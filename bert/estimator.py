@@ -5,8 +5,9 @@ Everything that knows `tf.estimator` is here. Leaves to others: the network (`cl
 
 import dataclasses
 import logging
+import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,11 +15,16 @@ import tensorflow as tf
 from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
+from bert import datasets
 from bert import features as features_lib
+from bert import files
+from bert import input_fn as input_fn_lib
 from bert import metrics
+from bert import model_folder
 from bert import modeling
 from bert import optimization
 from bert import shapes
+from bert import tokenization
 from bert import weights
 
 _log = logging.getLogger(__name__)
@@ -40,6 +46,21 @@ class Model:
     pooling: config_lib.Pooling = "default"
     init_checkpoint: str | None = None
     use_one_hot_embeddings: bool = False
+
+
+def model_of(parts: model_folder.Parts, output_dir: files.Path, *, to_train: bool = False) -> Model:
+    """Return the model of a classifier's parts; the folder's own checkpoint, where it has one, is all it starts from.
+
+    Raises:
+      ValueError: there is nothing to evaluate or predict with.
+    """
+    started = checkpoints.latest_step(output_dir) is not None
+    start = None if started else parts.init_checkpoint
+    if not (to_train or started or start):
+        raise ValueError(
+            f"{output_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
+        )
+    return Model(parts.config, len(parts.labels), parts.record.pooling, start)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +92,7 @@ def model_fn_builder(
         del labels, params
         batch = features_lib.Features.from_dict(features)
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        variables = _create_variables(model)
+        variables = _create_variables(model, is_training)
         step = tf.compat.v1.train.get_or_create_global_step()
         seed = schedule.seed if schedule else 0
         outputs = classifier.forward(
@@ -105,12 +126,17 @@ def model_fn_builder(
     return model_fn
 
 
-def _create_variables(model: Model) -> dict[str, tf.Tensor]:
+def _create_variables(model: Model, is_training: bool) -> dict[str, tf.Tensor]:
     wanted = classifier.variable_shapes(model.config, model.num_labels, model.pooling)
     variables = weights.create(wanted, model.config.initializer_range)
     if model.init_checkpoint:
         encoder = weights.encoder_shapes(model.config)
         report = checkpoints.compare(model.init_checkpoint, wanted, encoder)
+        if report.missing and not is_training:
+            raise ValueError(
+                f"{model.init_checkpoint} must hold a fine-tuned classifier to evaluate or predict with, but lacks "
+                f"{', '.join(report.missing)}; train first"
+            )
         for line in report.lines():
             _log.info(line)
         tf.compat.v1.train.init_from_checkpoint(
@@ -178,14 +204,64 @@ def build_estimator(
     )
 
 
-class ProgressHook(tf.estimator.SessionRunHook):
-    """Calls back after every step of a session with the steps done; for progress bars of entry points."""
+class StepHook(tf.estimator.SessionRunHook):
+    """Calls back after every step of a session with (steps done in all, loss); for entry points' progress."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        """Keep the callback; it gets the number of steps since its last call."""
-        self._advance = advance
+    def __init__(self, report: Callable[[int, float], object], start_step: int = 0) -> None:
+        """Keep the callback; in evaluation, whose graph has no single loss, it gets NaN."""
+        self._report = report
+        self._step = start_step
+        self._losses: list[tf.Tensor] = []
+
+    def begin(self) -> None:
+        """Find the loss, which the Estimator puts into the graph's collection when it trains."""
+        self._losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
+
+    def before_run(self, run_context: Any) -> Any:
+        """Ask for the loss beside whatever the step computes."""
+        del run_context
+        return tf.estimator.SessionRunArgs(self._losses)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Report one step."""
-        del run_context, run_values
-        self._advance(1)
+        del run_context
+        self._step += 1
+        self._report(self._step, float(run_values.results[-1]) if run_values.results else math.nan)
+
+
+def train(
+    parts: model_folder.Parts,
+    tokenizer: tokenization.FullTokenizer,
+    examples: Sequence[datasets.InputExample],
+    options: config_lib.RunConfig,
+    steps: int,
+    report: Callable[[int, float], object],
+) -> None:
+    """Train up to `steps`, from the folder's newest checkpoint where it has one; the folder is then whole.
+
+    Args:
+      report: called after every step with (steps done, loss).
+    """
+    folder = str(options.output_dir)
+    done = checkpoints.latest_step(folder) or 0
+    input_fn = input_fn_lib.from_examples(
+        examples,
+        parts.labels,
+        parts.record.max_seq_length,
+        tokenizer,
+        os.path.join(folder, "train.tf_record"),
+        batch_size=options.train_batch_size,
+        seed=options.seed,
+        start_step=done,
+    )
+    parts.save(folder)
+    estimator = build_estimator(
+        folder,
+        model_of(parts, folder, to_train=True),
+        Schedule(
+            options.learning_rate, steps, int(steps * options.warmup_proportion), options.seed
+        ),
+        save_checkpoints_steps=options.save_checkpoints_steps,
+        log_every_steps=max(1, min(100, steps // 20)),
+    )
+    estimator.train(input_fn, max_steps=steps, hooks=[StepHook(report, done)])

@@ -5,7 +5,7 @@ Leaves to others: pieces and spans (`tokenization`), batches (`input_fn`).
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -197,14 +197,14 @@ def serialize(features: InputFeatures) -> bytes:
     def int64_list(values: Iterable[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
-    columns = Features(
+    fields = Features(
         features.input_ids,
         features.input_mask,
         features.segment_ids,
         [features.label_id],
         [int(features.is_real_example)],
     )
-    feature = {name: int64_list(values) for name, values in columns._asdict().items()}
+    feature = {name: int64_list(values) for name, values in fields._asdict().items()}
     return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 
@@ -230,8 +230,4 @@ def file_based_convert_examples_to_features(
 
 def count_records(record_file: str | os.PathLike[str]) -> int:
     """Return the number of examples in a TFRecord file."""
-    return sum(1 for _ in _records(record_file))
-
-
-def _records(record_file: str | os.PathLike[str]) -> Iterator[bytes]:
-    return iter(tf.compat.v1.io.tf_record_iterator(str(record_file)))
+    return sum(1 for _ in tf.compat.v1.io.tf_record_iterator(str(record_file)))

@@ -6,7 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from bert import datasets
 from bert import features as features_lib
+from bert import files
+from bert import tokenization
 
 InputFn = Callable[[Mapping[str, Any]], tf.data.Dataset]
 
@@ -50,6 +53,33 @@ def file_based_input_fn_builder(
         return examples.batch(size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
 
     return input_fn
+
+
+def from_examples(
+    examples: Sequence[datasets.InputExample],
+    label_list: Sequence[str],
+    seq_length: int,
+    tokenizer: tokenization.FullTokenizer,
+    record_file: files.Path,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int | None = None,
+) -> InputFn:
+    """Write examples to a TFRecord file and return an `input_fn` over it; a `start_step` makes it one for training."""
+    features_lib.file_based_convert_examples_to_features(
+        examples, label_list, seq_length, tokenizer, record_file
+    )
+    is_training = start_step is not None
+    return file_based_input_fn_builder(
+        record_file,
+        seq_length,
+        is_training=is_training,
+        drop_remainder=is_training,
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step or 0,
+    )
 
 
 def input_fn_builder(

@@ -38,8 +38,23 @@ class Parts:
         return list(self.record.labels)
 
     def tokenizer(self) -> tokenization.FullTokenizer:
-        """Return the tokenizer that the weights were trained with."""
-        return tokenization.FullTokenizer(self.vocab_file, self.record.do_lower_case)
+        """Return the tokenizer that the weights were trained with.
+
+        Raises:
+          ValueError: the vocabulary has more entries than the word table has rows.
+        """
+        tokenizer = tokenization.FullTokenizer(self.vocab_file, self.record.do_lower_case)
+        entries = max(tokenizer.vocab.values()) + 1
+        if entries > self.config.vocab_size:
+            raise ValueError(
+                f"{self.vocab_file} must have at most {self.config.vocab_size} lines (vocab_size of the config), got "
+                f"{entries}; use the vocabulary and the config of the same model"
+            )
+        return tokenizer
+
+    def vocabulary_bytes(self) -> bytes:
+        """Return the vocabulary file as it is."""
+        return pathlib.Path(self.vocab_file).read_bytes()
 
     def save(self, model_dir: files.Path) -> None:
         """Write config, vocabulary and record into a folder."""
@@ -77,11 +92,6 @@ def resolve(options: config_lib.RunConfig, labels: Sequence[str]) -> Parts:
     if options.classifier_head_config:
         given["pooling"] = options.classifier_head_config
     trained = _trained(str(options.output_dir))
-    if trained and list(trained["labels"]) != list(labels):
-        raise ValueError(
-            f"{options.output_dir} must have been trained for the labels {', '.join(labels)}, but its "
-            f"{config_lib.CLASSIFIER_FILE} says {', '.join(trained['labels'])}; use another --output_dir"
-        )
     named = _named(options.model) if options.model else {}
     chosen = collections.ChainMap({"labels": labels}, given, trained, named)
     missing = [
@@ -91,7 +101,32 @@ def resolve(options: config_lib.RunConfig, labels: Sequence[str]) -> Parts:
     ]
     if missing:
         raise ValueError("; ".join(missing))
-    return _assemble(chosen)
+    parts = _assemble(chosen)
+    if trained and checkpoints.latest_step(str(options.output_dir)) is not None:
+        _check_same(_assemble(trained), parts, str(options.output_dir))
+    return parts
+
+
+def _check_same(trained: Parts, wanted: Parts, folder: str) -> None:
+    """Refuse to go on with a trained folder under other labels, pooling, casing, architecture or vocabulary."""
+    facts = {
+        "labels": (trained.labels, wanted.labels),
+        "pooling": (trained.record.pooling, wanted.record.pooling),
+        "do_lower_case": (trained.record.do_lower_case, wanted.record.do_lower_case),
+        config_lib.CONFIG_FILE: (trained.config, wanted.config),
+        config_lib.VOCAB_FILE: (trained.vocabulary_bytes(), wanted.vocabulary_bytes()),
+    }
+    differing = [name for name, (before, now) in facts.items() if before != now]
+    if differing:
+        told = [
+            f"{name} ({facts[name][0]!r} there, {facts[name][1]!r} now)"
+            for name in differing
+            if name in config_lib.ClassifierConfig.model_fields
+        ] or differing
+        raise ValueError(
+            f"{folder} must be used as it was trained, but the options differ in {', '.join(told)}; leave them out or "
+            "use another --output_dir"
+        )
 
 
 def _assemble(values: Mapping[str, Any]) -> Parts:

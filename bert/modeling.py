@@ -110,7 +110,9 @@ def layer_norm(variables: shapes.Variables, name: str, x: tf.Tensor, epsilon: fl
         tf.reduce_mean(tf.math.squared_difference(x, mean), axis=-1, keepdims=True) + epsilon
     )
     gamma = variables[f"{name}/LayerNorm/gamma"]
-    return (x - mean) * inv_std * gamma + variables[f"{name}/LayerNorm/beta"]
+    # not ((x - mean) * inv_std) * gamma: TensorFlow 2.15.1's oneDNN remapper aborts the process on that chain when
+    # the shape is unknown to a TF1 session
+    return (x - mean) * (inv_std * gamma) + variables[f"{name}/LayerNorm/beta"]
 
 
 def look_up_words(

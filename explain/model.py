@@ -10,6 +10,8 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from bert import classifier
@@ -73,10 +75,15 @@ def explain_texts(
       attn_processor_fn: must give one score a token.
 
     Raises:
+      TypeError: `texts` is a single string.
       FileNotFoundError: the folder holds no trained classifier.
     """
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of texts or pairs, got one str; write [text]")
+    if not texts:
+        return []
     parts = model_folder.load(model_dir)
-    tokenizer, labels = parts.tokenizer(), parts.record.labels
+    tokenizer = parts.tokenizer()
     length = parts.record.max_seq_length
     pairs = [(text, None) if isinstance(text, str) else text for text in texts]
     examples = [
@@ -90,17 +97,38 @@ def explain_texts(
     )
     estimator = load_bert_model(model_dir, attn_processor_fn=attn_processor_fn)
     predictions = list(estimator.predict(input_fn))
+    method = getattr(attn_processor_fn, "__name__", "attention")
     return [
-        explanation.from_prediction(
-            example,
-            encoding,
-            prediction["attention"],
-            prediction["probabilities"],
-            labels=labels,
-            method=getattr(attn_processor_fn, "__name__", "attention"),
-        )
+        explain_prediction(example, encoding, prediction, parts.labels, method)
         for example, encoding, prediction in zip(examples, encodings, predictions, strict=True)
     ]
+
+
+def explain_prediction(
+    example: datasets.InputExample,
+    encoding: features_lib.Encoding,
+    prediction: Mapping[str, npt.NDArray[np.float32]],
+    labels: Sequence[str],
+    method: str,
+) -> explanation.Explanation:
+    """Join an example and what `predict` yielded for it into the record that pictures are made from.
+
+    Raises:
+      ValueError: the prediction does not carry one attention score a token.
+    """
+    if "attention" not in prediction:
+        raise ValueError(
+            f"a page needs one score a token under 'attention', but {method} gives {', '.join(sorted(prediction))}; "
+            "use a processor that returns one tensor, such as average_last_layer_by_head"
+        )
+    return explanation.from_prediction(
+        example,
+        encoding,
+        prediction["attention"],
+        prediction["probabilities"],
+        labels=labels,
+        method=method,
+    )
 
 
 def load_bert_model(

@@ -13,7 +13,9 @@ from matplotlib import font_manager
 from explain import palette
 
 _INCHES_A_TOKEN = 0.22
-_LARGEST_INCHES = 48.0  # beyond it labels shrink: 512 tokens at full size are half a gigabyte of pixels
+_LARGEST_INCHES = (
+    48.0  # beyond it labels shrink: 512 tokens at full size are half a gigabyte of pixels
+)
 # DejaVu Sans comes with matplotlib; the others serve scripts it lacks, where they are installed.
 _FONTS = (
     "DejaVu Sans",

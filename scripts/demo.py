@@ -100,6 +100,11 @@ def summary() -> str:
 
 def main() -> int:
     """Run the demo and print what came out."""
+    if sys.argv[1:]:
+        sys.stderr.write(
+            "demo.py: takes no arguments; other settings are flags of run_classifier.py\n"
+        )
+        return 2
     status = run_classifier.cli_main([f"--data_dir={DATA}", f"--output_dir={OUTPUT}", *OPTIONS])
     if status == 0:
         sys.stdout.write(summary() + "\n")

@@ -15,6 +15,7 @@ import pathlib
 import random
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator
 
 import pooch
@@ -56,13 +57,23 @@ def from_jsonl(folder: pathlib.Path, split: str) -> Iterator[Row]:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                try:
-                    row = json.loads(line)
-                    yield str(row.get("id", number)), str(row["label"]), row["text"]
-                except (json.JSONDecodeError, KeyError, AttributeError) as error:
-                    raise ValueError(
-                        f"{path}:{number}: must be a JSON object with label and text, got {error!r}"
-                    ) from None
+                yield _json_row(f"{path}:{number}", line, f"{path.name}-{number}")
+
+
+def _json_row(where: str, line: str, default_id: str) -> Row:
+    try:
+        row = json.loads(line)
+        label, text = str(row["label"]), row["text"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{where}: must be a JSON object with label and text, got {error!r}"
+        ) from None
+    label = _LABELS.get(label, label)
+    if label not in _LABELS.values() or not isinstance(text, str):
+        raise ValueError(
+            f"{where}: label must be 0, 1, 'neg' or 'pos' and text a string, got {row['label']!r} and {text!r:.40}"
+        )
+    return str(row.get("id", default_id)), label, text
 
 
 def read_split(source: pathlib.Path, split: str) -> list[Row]:
@@ -85,21 +96,16 @@ def read_split(source: pathlib.Path, split: str) -> list[Row]:
     return rows
 
 
-def hold_out(rows: list[Row], fraction: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """Split rows into (kept, held out), the same fraction of every label, order kept."""
+def hold_out(rows: list[Row], count: int, seed: int) -> tuple[list[Row], list[Row]]:
+    """Split rows into (kept, held out): `count` rows as evenly over the labels as can be, order kept."""
+    labels = sorted({row[1] for row in rows})
     held: set[int] = set()
-    for label in sorted({row[1] for row in rows}):
+    for number, label in enumerate(labels):
         indices = [index for index, row in enumerate(rows) if row[1] == label]
-        held |= set(random.Random(seed).sample(indices, int(len(indices) * fraction)))
+        quota = count // len(labels) + (number < count % len(labels))
+        held |= set(random.Random(seed).sample(indices, min(quota, len(indices))))
     kept = [row for index, row in enumerate(rows) if index not in held]
     return kept, [row for index, row in enumerate(rows) if index in held]
-
-
-def sample(rows: list[Row], count: int | None, seed: int) -> list[Row]:
-    """Return `count` rows, balanced over the labels, order kept; all of them where `count` is None."""
-    if count is None or count >= len(rows):
-        return rows
-    return hold_out(rows, count / len(rows), seed)[1]
 
 
 def _cell(text: str) -> str:
@@ -130,18 +136,31 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 <= options.dev_fraction < 1:
         parser.error(f"--dev_fraction must be at least 0 and below 1, got {options.dev_fraction}")
+    if options.max_examples is not None and options.max_examples < 2:
+        parser.error(f"--max_examples must be at least 2, got {options.max_examples}")
+    source = options.input
     try:
-        source = options.input or pathlib.Path(pooch.retrieve(URL, SHA256, progressbar=True))
+        source = source or pathlib.Path(pooch.retrieve(URL, SHA256, progressbar=True))
         rows = {split: read_split(source, split) for split in ("train", "test")}
-        chosen = {
-            name: sample(part, options.max_examples, options.seed) for name, part in rows.items()
-        }
-        train, dev = hold_out(chosen["train"], options.dev_fraction, options.seed)
+        if options.max_examples is not None:
+            for split in rows:
+                _, rows[split] = hold_out(rows[split], options.max_examples, options.seed)
+        dev_count = (
+            int(len(rows["train"]) * options.dev_fraction / 2) * 2
+        )  # as many of either label
+        train, dev = hold_out(rows["train"], dev_count, options.seed)
         write_tsv(options.output_dir / "train.tsv", train)
         if dev:
             write_tsv(options.output_dir / "dev.tsv", dev)
-        write_tsv(options.output_dir / "test.tsv", chosen["test"])
-    except (OSError, ValueError, tarfile.TarError) as error:
+        else:  # an older one would hold rows that are now in train.tsv
+            (options.output_dir / "dev.tsv").unlink(missing_ok=True)
+        write_tsv(options.output_dir / "test.tsv", rows["test"])
+    except (EOFError, zlib.error, tarfile.TarError) as error:
+        sys.stderr.write(
+            f"prepare_imdb.py: {source} must be a whole archive, got {error}; fetch it again\n"
+        )
+        return 1
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"prepare_imdb.py: {error}\n")
         return 1
     return 0

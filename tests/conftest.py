@@ -87,3 +87,38 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
             rows.append(f"{index}\t{label}\t{' '.join(words)}.\n")
         (folder / f"{split}.tsv").write_text("id\tlabel\ttext\n" + "".join(rows))
     return folder
+
+
+def release_shapes(config, num_labels=2):
+    """The names of google-research/bert's fine-tuned classifier, written out by hand from its checkpoints."""
+    d, f = config.hidden_size, config.intermediate_size
+    per_layer = {
+        **{f"attention/self/{x}/kernel": (d, d) for x in ("query", "key", "value")},
+        **{f"attention/self/{x}/bias": (d,) for x in ("query", "key", "value")},
+        "attention/output/dense/kernel": (d, d),
+        "attention/output/dense/bias": (d,),
+        "attention/output/LayerNorm/beta": (d,),
+        "attention/output/LayerNorm/gamma": (d,),
+        "intermediate/dense/kernel": (d, f),
+        "intermediate/dense/bias": (f,),
+        "output/dense/kernel": (f, d),
+        "output/dense/bias": (d,),
+        "output/LayerNorm/beta": (d,),
+        "output/LayerNorm/gamma": (d,),
+    }
+    return {
+        "bert/embeddings/word_embeddings": (config.vocab_size, d),
+        "bert/embeddings/token_type_embeddings": (config.type_vocab_size, d),
+        "bert/embeddings/position_embeddings": (config.max_position_embeddings, d),
+        "bert/embeddings/LayerNorm/beta": (d,),
+        "bert/embeddings/LayerNorm/gamma": (d,),
+        **{
+            f"bert/encoder/layer_{i}/{name}": shape
+            for i in range(config.num_hidden_layers)
+            for name, shape in per_layer.items()
+        },
+        "bert/pooler/dense/kernel": (d, d),
+        "bert/pooler/dense/bias": (d,),
+        "output_weights": (num_labels, d),
+        "output_bias": (num_labels,),
+    }

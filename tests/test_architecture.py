@@ -39,6 +39,7 @@ ROW = {room.rstrip("*<"): number for room, number in MARKED.items()}
 TENSORFLOW = {room.rstrip("*<") for room in MARKED if "*" in room}
 DOORS = {room.rstrip("*<") for room in MARKED if "<" in room}
 ARROWS = {  # inside a row: who imports -> what
+    "bert.estimator": {"bert.model_folder"},
     "bert.export": {"bert.estimator", "bert.model_folder"},
     "explain.explanation": {"explain.words"},
 }

@@ -58,6 +58,18 @@ def test_counting_words_does_not_solve_the_sample_task(vectorizer):
     assert np.mean(predicted == [row.label for row in test]) < 0.80
 
 
+def test_the_floor_that_the_demo_prints_is_below_it_too():
+    right, count = demo.bag_of_words_accuracy()
+    assert count == 100
+    assert right / count < 0.80
+
+
+def test_arguments_are_refused_instead_of_swallowed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["demo.py", "--seed=7"])
+    assert demo.main() == 2
+    assert "takes no arguments" in capsys.readouterr().err
+
+
 def test_the_interval_is_wilsons():
     # Wilson's formula by hand for 1 of 1: centre (1 + 1.96^2 / 2) / (1 + 1.96^2), spread the same distance to 1
     low, high = demo.wilson_interval(1, 1)

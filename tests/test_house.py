@@ -10,6 +10,8 @@ import pytest
 from packaging import requirements
 
 from bert import config
+from bert import datasets
+from tests import test_run_classifier
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -77,17 +79,27 @@ def test_no_document_names_a_path_of_somebodys_machine():
 
 def test_the_readme_lists_every_option_that_is_not_the_releases():
     readme = (ROOT / "README.md").read_text()
-    own = (
-        "model",
-        "processor",
-        "classifier_head_config",
-        "seed",
-        "attn_processor_fn",
-        "report_examples",
-    )
-    for name in (*own, "results_header"):
-        assert name in config.RunConfig.model_fields
-        assert f"`--{name}`" in readme
+    own = set(config.RunConfig.model_fields) - set(test_run_classifier.GOOGLE_DEFAULTS)
+    assert set(re.findall(r"^\| `--(\w+)` \|", readme, flags=re.MULTILINE)) == own
+
+
+def test_the_readmes_own_task_reads_its_files(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    (task,) = [block for block in blocks if "class Tickets" in block]
+    (tmp_path / "my_task.py").write_text(task)
+    (tmp_path / "train.csv").write_text('id,team,text\n7,bug,"It crashes, twice"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    processor = datasets.find_processor(None, "my_task:Tickets")
+    (example,) = processor.get_train_examples(str(tmp_path))
+    assert example == datasets.InputExample("7", "It crashes, twice", None, "bug")
+    assert example.label in processor.get_labels()
+
+
+def test_the_flags_of_the_readmes_commands_exist():
+    known = {*config.RunConfig.model_fields, "output_dir", "input", "max_examples", "dev_fraction"}
+    for name in ("README.md", "explain/README.md", "data/README.md"):
+        blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
+        assert set(re.findall(r"--(\w+)", "".join(blocks))) <= known
 
 
 def test_every_link_of_the_documents_leads_somewhere():
@@ -117,7 +129,7 @@ def test_the_parity_table_names_tests_that_exist():
     }
     assert {int(number) for number, _ in rows} >= wanted
     for number, cell in rows:
-        named = re.findall(r"`([\w/]+\.py)::(\w+)`", cell)
+        named = re.findall(r"`([\w/]+\.py)`::(\w+)", cell)
         assert named, f"row {number} names no test"
         for file, test in named:
             assert f"def {test}(" in (ROOT / "tests" / file).read_text(), (

@@ -48,7 +48,7 @@ def test_a_folder_becomes_tables_that_keep_every_byte(acl_imdb, tmp_path):
             "0"
         ] * 4  # sorted, as the owners publish it
         assert examples[0].guid == f"{split}-1_7"
-    assert not (out / "dev.tsv").exists()  # a tenth of 4 reviews a label is none
+    assert not (out / "dev.tsv").exists()  # a tenth of 8 reviews is less than one of either label
 
 
 def test_the_archive_gives_the_same_tables_as_the_folder(acl_imdb, tmp_path):
@@ -115,3 +115,67 @@ def test_a_broken_line_is_named(tmp_path, capsys):
     (tmp_path / "train.jsonl").write_text('{"label": 1, "text": "ok"}\n{"label": 1}\n')
     assert prepare_imdb.main([f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}"]) == 1
     assert "train.jsonl:2: must be a JSON object with label and text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"label": "bad", "text": "x"}', '{"label": 1, "text": null}', '{"label": 2, "text": "x"}'],
+)
+def test_a_wrong_label_or_text_is_named(tmp_path, capsys, line):
+    (tmp_path / "train.jsonl").write_text(line + "\n")
+    assert prepare_imdb.main([f"--input={tmp_path}", f"--output_dir={tmp_path / 'out'}"]) == 1
+    assert (
+        "train.jsonl:1: label must be 0, 1, 'neg' or 'pos' and text a string"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["aclImdb_v1.tar.gz", "train.jsonl.gz"])
+def test_a_file_that_was_cut_short_is_told_in_one_line(acl_imdb, tmp_path, capsys, name):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    whole = tmp_path / name
+    if name.endswith(".tar.gz"):
+        with tarfile.open(whole, "w:gz") as tar:
+            tar.add(acl_imdb, "aclImdb")
+        source = folder / name
+    else:
+        whole.write_bytes(gzip.compress(b'{"label": 1, "text": "fine"}\n' * 50))
+        source = folder
+    (folder / name).write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert prepare_imdb.main([f"--input={source}", f"--output_dir={tmp_path / 'out'}"]) == 1
+    assert f"{source} must be a whole archive, got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 7])
+def test_a_sample_has_as_many_rows_as_asked_for(acl_imdb, tmp_path, count):
+    out = tmp_path / "out"
+    arguments = [
+        f"--input={acl_imdb}",
+        f"--output_dir={out}",
+        f"--max_examples={count}",
+        "--dev_fraction=0",
+    ]
+    assert prepare_imdb.main(arguments) == 0
+    assert len(read(out, "train")) == len(read(out, "test")) == count
+
+
+def test_an_older_dev_file_does_not_stay_beside_a_train_file_that_holds_its_rows(
+    acl_imdb, tmp_path
+):
+    out = tmp_path / "out"
+    for fraction in ("0.5", "0"):
+        assert (
+            prepare_imdb.main(
+                [f"--input={acl_imdb}", f"--output_dir={out}", f"--dev_fraction={fraction}"]
+            )
+            == 0
+        )
+    assert not (out / "dev.tsv").exists()
+    assert len(read(out, "train")) == 8
+
+
+def test_a_sample_of_less_than_two_is_wrong_usage(acl_imdb, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        prepare_imdb.main([f"--input={acl_imdb}", f"--output_dir={tmp_path}", "--max_examples=0"])
+    assert caught.value.code == 2

@@ -9,6 +9,7 @@ from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
 from bert import weights
+from tests import conftest
 
 TINY_BASE = {  # BERT-Base's names with narrow tensors
     "hidden_size": 8,
@@ -29,7 +30,8 @@ def config():
 def release(config, tmp_path_factory):
     """A synthesised release: 199 encoder variables and the 7 of the pre-training heads."""
     rng = np.random.default_rng(0)
-    shapes = weights.encoder_shapes(config) | weights.pooler_shapes(config)
+    shapes = conftest.release_shapes(config)
+    del shapes["output_weights"], shapes["output_bias"]
     shapes |= {
         "cls/predictions/transform/dense/kernel": (8, 8),
         "cls/predictions/transform/dense/bias": (8,),
@@ -157,3 +159,9 @@ def test_minilm_gives_every_variable_of_its_encoder(minilm_folder, tmp_path):
 def test_the_newest_step_of_a_folder_without_checkpoints_is_none(tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     assert checkpoints.latest_step(tmp_path) is None
+
+
+def test_a_damaged_safetensors_file_is_named(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"\0" * 40)
+    with pytest.raises(ValueError, match=r"model.safetensors must be a whole safetensors file"):
+        checkpoints.release_checkpoint(tmp_path, tmp_path / "cache")

@@ -110,10 +110,12 @@ def test_read_tsv_leaves_quotes_alone_as_the_ancestor_does(tmp_path):
 
 
 def test_the_csv_module_and_the_reader_agree_on_long_fields(tmp_path):
-    long = "word " * 20_000
+    long = "word " * 40_000  # beyond the csv module's own limit of 131,072 characters
     with open(tmp_path / "train.tsv", "w", newline="") as file:
         csv.writer(file, delimiter="\t").writerows([["id", "label", "text"], ["1", "1", long]])
+    before = csv.field_size_limit()
     assert datasets.ImdbProcessor().get_train_examples(tmp_path)[0].text_a == long
+    assert csv.field_size_limit() == before
 
 
 class YesNo(datasets.DataProcessor):

@@ -228,23 +228,6 @@ def test_the_tensor_rooms_obey_their_shape_annotations(golden, monkeypatch):
         classifier.masked_mean(tf.zeros([2, 7, 12]), tf.zeros([2, 6], tf.int32))
 
 
-def test_the_predict_graph_with_attention_compiles_under_xla_with_static_shapes(golden):
-    batch = features.Features(
-        *(tf.constant(x) for x in (golden.input_ids, golden.input_mask, golden.segment_ids))
-    )
-    variables = {name: tf.constant(value) for name, value in golden.variables.items()}
-
-    @tf.function(jit_compile=True)
-    def compiled(*tensors):
-        outputs = classifier.forward(variables, golden.config, features.Features(*tensors))
-        return outputs.logits, tf.reduce_mean(outputs.attention_probs[-1][:, :, 0], axis=1)
-
-    logits, attention = compiled(*batch[:3])
-    np.testing.assert_allclose(logits, golden.outputs["gelu/logits"], atol=FLOAT32)
-    expected = golden.outputs["gelu/attentions"][-1][:, :, 0].mean(axis=1)
-    np.testing.assert_allclose(attention, expected, atol=FLOAT32)
-
-
 def test_gradients_reach_the_word_embeddings(golden):
     batch = features.Features(golden.input_ids, golden.input_mask, golden.segment_ids)
     variables = {name: tf.constant(value) for name, value in golden.variables.items()}
@@ -294,3 +277,12 @@ def test_minilm_equals_hugging_face_transformers(minilm_folder):
     np.testing.assert_allclose(last[:, :8], expected["hidden_states"], atol=FLOAT32)
     cls = encoded.attention_probs[-1][0, :, 0]
     np.testing.assert_allclose(cls, expected["attention_of_cls"], atol=FLOAT32)
+
+
+def test_an_unknown_pooling_lists_the_legal_ones(golden):
+    batch = features.Features(golden.input_ids, golden.input_mask, golden.segment_ids)
+    with pytest.raises(
+        ValueError,
+        match="pooling must be one of default, global_max_pool, global_average_pool; got 'mean'",
+    ):
+        classifier.forward(golden.variables, golden.config, batch, pooling="mean")

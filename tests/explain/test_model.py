@@ -9,7 +9,6 @@ import tensorflow as tf
 
 import run_classifier
 from bert import classifier
-from bert import config as config_lib
 from bert import datasets
 from bert import features
 from bert import model_folder
@@ -203,6 +202,20 @@ def test_two_models_in_one_process_do_not_disturb_each_other(trained, tiny_data)
         np.testing.assert_array_equal(one["probabilities"], other["probabilities"])
 
 
-def test_pooling_is_read_from_the_folder(trained):
-    record = config_lib.ClassifierConfig.load(trained)
-    assert record.pooling == "default"
+def test_one_string_is_not_taken_for_a_list_of_texts(trained):
+    with pytest.raises(
+        TypeError, match=r"texts must be a list of texts or pairs, got one str; write \[text\]"
+    ):
+        model.explain_texts(trained, "Not dull")
+    assert model.explain_texts(trained, []) == []
+
+
+def test_a_pretrained_checkpoint_without_a_classifier_does_not_predict(tiny_release, tmp_path):
+    estimator = model.load_bert_model(tmp_path, init_checkpoint=tiny_release / "bert_model.ckpt")
+    input_fn = run_classifier.input_fn_builder(
+        [features.InputFeatures([2, 5, 3], [1, 1, 1], [0, 0, 0], 0)], 3, False, False
+    )
+    with pytest.raises(
+        ValueError, match=r"must hold a fine-tuned classifier .* lacks output_weights, output_bias"
+    ):
+        next(estimator.predict(input_fn))
