@@ -4,9 +4,13 @@ The command line of google-research/bert's run_classifier: the same flags, names
 (`--help`). Importing this module has no effect; it re-exports the names that code written against the ancestor uses.
 """
 
+import os
+
+if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import dataclasses
 import logging
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -127,8 +131,7 @@ def create_model(
     """Build the classifier in the current TF1 graph, under the ancestor's signature.
 
     Returns:
-      Mean loss, loss an example, logits, probabilities, and the attention of every layer as one-key dicts
-      `[{"layer_0": f[b, h, q, k]}, ...]`.
+      Mean loss, losses, logits, probabilities, and each layer's attention, `[{"layer_0": f[b, h, q, k]}, ...]`.
     """
     variables = weights.create(
         classifier.variable_shapes(bert_config, num_labels), bert_config.initializer_range
@@ -209,11 +212,9 @@ def predict(run: Run) -> None:
     options = run.options
     examples = run.processor.get_test_examples(str(options.data_dir))
     filler = run.parts.labels[0]  # an unlabelled example needs some class in its record
-    labelled = [
-        e if e.label is not None else dataclasses.replace(e, label=filler) for e in examples
-    ]
+    filled = [dataclasses.replace(e, label=e.label or filler) for e in examples]
     _announce("prediction", examples, options.predict_batch_size)
-    input_fn = _inputs(run, labelled, "predict", options.predict_batch_size)
+    input_fn = _inputs(run, filled, "predict", options.predict_batch_size)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
     estimator = _estimator(run, *extras)

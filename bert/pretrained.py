@@ -165,7 +165,8 @@ def fetch(
             _store(source, weights, target, connect_timeout_s)
         except OSError as error:
             tried.append(f"{source}: {textwrap.shorten(str(error), 400, placeholder=' ...')}")
-            logger.warning("%s not fetched from %s", weights.name, tried[-1])
+            short = textwrap.shorten(tried[-1], 160, placeholder=" ...")
+            logger.warning("%s not fetched from %s", weights.name, short)
         else:
             return target
     wanted = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in weights.files)
