@@ -165,7 +165,7 @@ def fetch(
             _store(source, weights, target, connect_timeout_s)
         except OSError as error:
             tried.append(f"{source}: {textwrap.shorten(str(error), 400, placeholder=' ...')}")
-            short = textwrap.shorten(tried[-1], 160, placeholder=" ...")
+            short = textwrap.shorten(tried[-1], 300, placeholder=" ...")
             logger.warning("%s not fetched from %s", weights.name, short)
         else:
             return target
