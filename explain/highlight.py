@@ -22,23 +22,21 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TOP_WORDS = 5
+DARKEST = 50  # steps of the colour scale: finer than an eye tells apart, and a class a word keeps the page small
 
 
 class Segment(NamedTuple):
-    """A run of the user's characters; between words `score` is None and the colours are "".
+    """A run of the user's characters; between words `score` is None.
 
     Attributes:
+      shade: step of the colour scale, 0 to `DARKEST`.
       is_cut: the model did not read this tail.
-      dark_background, dark_colour: what `background` and `colour` are on a dark page.
     """
 
     text: str
     score: float | None = None
-    background: str = ""
-    colour: str = ""
+    shade: int = 0
     is_cut: bool = False
-    dark_background: str = ""
-    dark_colour: str = ""
 
 
 def token_fragment(
@@ -90,9 +88,17 @@ def token_fragment(
 
 
 def segments(record: explanation_lib.Explanation, sentence: int = 0) -> Iterator[Segment]:
-    """Yield one text in order, words shaded against the record's largest score; joined, they are the text itself."""
+    """Yield one text in order, words shaded against the record's largest score; joined, they are the text itself.
+
+    Raises:
+      ValueError: a score is NaN.
+    """
     text = record.texts[sentence]
     largest = float(np.max(np.abs(record.scores), initial=0.0))
+    if np.isnan(largest):
+        raise ValueError(
+            f"scores must be numbers to shade words by, got nan in {record.guid!r}; the weights may have diverged"
+        )
     position = 0
     for word, score in zip(record.words, record.scores, strict=True):
         if word.sentence != sentence:
@@ -100,8 +106,7 @@ def segments(record: explanation_lib.Explanation, sentence: int = 0) -> Iterator
         if word.start > position:
             yield Segment(text[position : word.start])
         share = abs(float(score)) / largest if largest else 0.0
-        colours, dark_colours = palette.sequential(share), palette.sequential_on_dark(share)
-        yield Segment(word.text, float(score), *colours, False, *dark_colours)
+        yield Segment(word.text, float(score), round(share * DARKEST))
         position = word.end
     if position < len(text):
         yield Segment(text[position:], is_cut=record.truncated[sentence] > 0)
@@ -127,8 +132,8 @@ def report(records: Sequence[explanation_lib.Explanation], title: str) -> str:
         labelled=len(labelled),
         right=sum(record.predicted == record.gold for record in labelled),
         scale=[
-            (*palette.sequential(step / 10), *palette.sequential_on_dark(step / 10))
-            for step in range(11)
+            (*palette.sequential(step / DARKEST), *palette.sequential_on_dark(step / DARKEST))
+            for step in range(DARKEST + 1)
         ],
     )
 

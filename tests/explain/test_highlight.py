@@ -79,7 +79,7 @@ class Page(html.parser.HTMLParser):
         card = self.cards[-1]
         if ("p", "text") in self.open:
             card.texts[-1] += data
-        if self.open[-1:] == [("mark", "shade")]:
+        if self.open and self.open[-1][0] == "mark":
             card.marks[-1] += data
         if self.open[-1:] == [("span", "cut")]:
             card.cuts[-1] += data
@@ -115,20 +115,34 @@ def test_the_largest_score_of_both_texts_sets_the_scale(build_record):
     # [CLS] good [SEP] bad film [SEP]
     record = build_record("good", "bad film", scores=[0.5, 0.125, 0.0, 0.25, 0.0, 0.0])
     shades = [
-        (segment.background, segment.colour, segment.dark_background, segment.dark_colour)
+        segment.shade
         for sentence in (0, 1)
         for segment in highlight.segments(record, sentence)
         if segment.score is not None
     ]
-    assert shades == [
-        (*palette.sequential(share), *palette.sequential_on_dark(share)) for share in (0.5, 1, 0)
-    ]
+    assert shades == [25, 50, 0]
+    source = highlight.report([record], "title")
+    assert re.findall(r'<mark class="shade s(\d+)"', source) == ["25", "50", "0"]
+
+
+def test_every_shade_has_its_colours_for_light_and_dark_pages(build_record):
+    source = highlight.report([build_record("good")], "title")
+    found = re.findall(r"^\.s(\d+) \{(.*)\}$", source, flags=re.MULTILINE)
+    assert [int(number) for number, _ in found] == list(range(highlight.DARKEST + 1))
+    for number, rule in found:
+        share = int(number) / highlight.DARKEST
+        colours = [*palette.sequential(share), *palette.sequential_on_dark(share)]
+        assert re.findall(r"#[0-9a-f]{6}", rule) == colours
+
+
+def test_a_word_costs_the_page_few_characters(build_record):
+    short, long = (highlight.report([build_record("word " * n)], "t") for n in (10, 1010))
+    assert (len(long) - len(short)) / 1000 < 60
 
 
 def test_zero_scores_are_pale_not_an_error(build_record):
     record = build_record("good film", scores=[0.0] * 4)
-    shades = {segment.background for segment in highlight.segments(record) if segment.background}
-    assert shades == {palette.sequential(0.0)[0]}
+    assert {segment.shade for segment in highlight.segments(record)} == {0}
     assert "0 % of the attention" in page(record).cards[0].details
 
 
