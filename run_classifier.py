@@ -1,7 +1,7 @@
 """Fine-tune BERT on a classification task, evaluate it, predict, and show what it attended to.
 
-The command line of google-research/bert's run_classifier: the same flags, names and defaults, and a few more
-(`--help`). Importing this module has no effect; it re-exports the names that code written against the ancestor uses.
+The command line of google-research/bert's run_classifier: the same flags, names and defaults, and a few more.
+Importing this module has no effect; it re-exports the names that code written against the ancestor uses.
 """
 
 import os
@@ -175,7 +175,7 @@ def train(run: Run) -> None:
     done = checkpoints.latest_step(run.output_dir) or 0
     _announce("training", examples, options.train_batch_size)
     if done >= steps:
-        _log.info("  %s holds step %d already; train anew in a new one", run.output_dir, done)
+        _log.info("  not needed: %s holds step %d; use another to train anew", run.output_dir, done)
         return
     if done:
         _log.info("  going on from step %d in %s", done, run.output_dir)
@@ -212,7 +212,7 @@ def predict(run: Run) -> None:
     options = run.options
     examples = run.processor.get_test_examples(str(options.data_dir))
     filler = run.parts.labels[0]  # an unlabelled example needs some class in its record
-    filled = [dataclasses.replace(e, label=e.label or filler) for e in examples]
+    filled = [e if e.label is not None else dataclasses.replace(e, label=filler) for e in examples]
     _announce("prediction", examples, options.predict_batch_size)
     input_fn = _inputs(run, filled, "predict", options.predict_batch_size)
     processor = attention.find_processor(options.attn_processor_fn)
@@ -226,7 +226,7 @@ def predict(run: Run) -> None:
         _bar("predicting", len(examples), "example") as bar,
     ):
         if options.results_header:
-            results.write("\t".join(["guid", *run.parts.labels, "label", "pred_class"]) + "\n")
+            results.write("\t".join(["guid", *run.parts.labels, "pred_label", "pred_class"]) + "\n")
         predictions = estimator.predict(input_fn, yield_single_examples=True)
         for example, prediction in zip(examples, predictions, strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
@@ -241,6 +241,7 @@ def predict(run: Run) -> None:
             bar.update(1)
     if records:
         _write_pictures(run, examples, records)
+    _log.info("  results are in %s", run.output_dir)
 
 
 def _announce(phase: str, examples: Sequence[InputExample], batch_size: int) -> None:

@@ -267,7 +267,7 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
     )
     results_header: bool = pydantic.Field(
         False,
-        description="Begin test_results.tsv with a header and add guid and label name to each row.",
+        description="Begin test_results.tsv with a header and add guid and predicted label to each row.",
     )
 
     @pydantic.model_validator(mode="after")

@@ -85,7 +85,7 @@ def explain_texts(
     parts = model_folder.load(model_dir)
     tokenizer = parts.tokenizer()
     length = parts.record.max_seq_length
-    pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+    pairs = [_pair(text) for text in texts]
     examples = [
         datasets.InputExample(f"text-{index}", text_a, text_b)
         for index, (text_a, text_b) in enumerate(pairs)
@@ -102,6 +102,14 @@ def explain_texts(
         explain_prediction(example, encoding, prediction, parts.labels, method)
         for example, encoding, prediction in zip(examples, encodings, predictions, strict=True)
     ]
+
+
+def _pair(text: str | tuple[str, str]) -> tuple[str, str | None]:
+    if isinstance(text, str):
+        return text, None
+    if isinstance(text, tuple) and [type(part) for part in text] == [str, str]:
+        return text
+    raise TypeError(f"a text must be a str or a pair of str, got {text!r}; leave missing ones out")
 
 
 def explain_prediction(

@@ -221,7 +221,7 @@ def test_a_finished_folder_predicts_again_with_nothing_but_itself(finished, tiny
     )
     assert status == 0
     rows = [line.split("\t") for line in (output / "test_results.tsv").read_text().splitlines()]
-    assert rows[0] == ["guid", "0", "1", "label", "pred_class"]
+    assert rows[0] == ["guid", "0", "1", "pred_label", "pred_class"]
     assert [row[0] for row in rows[1:]] == [f"test-{index}" for index in range(9)]
     np.testing.assert_allclose(
         np.array([row[1:3] for row in rows[1:]], float), before[:, :2], atol=1e-6

@@ -208,6 +208,9 @@ def test_one_string_is_not_taken_for_a_list_of_texts(trained):
     ):
         model.explain_texts(trained, "Not dull")
     assert model.explain_texts(trained, []) == []
+    for wrong in (float("nan"), None, ("a", "b", "c"), ("a", None)):
+        with pytest.raises(TypeError, match="a text must be a str or a pair of str, got"):
+            model.explain_texts(trained, ["fine", wrong])
 
 
 def test_a_pretrained_checkpoint_without_a_classifier_does_not_predict(tiny_release, tmp_path):
