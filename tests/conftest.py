@@ -1,6 +1,8 @@
 """What every test may use: the default weights, and a tiny BERT with a task it can learn."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +124,39 @@ def release_shapes(config, num_labels=2):
         "output_weights": (num_labels, d),
         "output_bias": (num_labels,),
     }
+
+
+def arguments(release, data, output, *more):
+    return [
+        "--task_name=imdb",
+        f"--data_dir={data}",
+        f"--output_dir={output}",
+        f"--bert_config_file={release}/bert_config.json",
+        f"--vocab_file={release}/vocab.txt",
+        f"--init_checkpoint={release}/bert_model.ckpt",
+        "--max_seq_length=16",
+        "--learning_rate=3e-3",
+        "--num_train_epochs=20",
+        "--train_batch_size=8",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_release, tiny_data, tmp_path_factory):
+    """A whole run in a process of its own, as a user starts it."""
+    output = tmp_path_factory.mktemp("finished") / "out"
+    command = arguments(
+        tiny_release,
+        tiny_data,
+        output,
+        "--do_train",
+        "--do_eval",
+        "--do_predict",
+        "--attn_processor_fn=average_last_layer_by_head",
+    )
+    done = subprocess.run(
+        [sys.executable, "run_classifier.py", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return output, done
