@@ -26,13 +26,14 @@ from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
 from bert import datasets
+from bert import encoder
 from bert import estimator as estimator_lib
 from bert import features as features_lib
 from bert import files
 from bert import input_fn as input_fn_lib
 from bert import metrics
 from bert import model_folder
-from bert import modeling
+from bert import options as options_lib
 from bert import tokenization
 from bert import weights
 from explain import attention
@@ -58,7 +59,7 @@ _log = logging.getLogger("run_classifier")
 class Run(NamedTuple):
     """Everything that training, evaluation and prediction share."""
 
-    options: config_lib.RunConfig
+    options: options_lib.RunConfig
     processor: datasets.DataProcessor
     parts: model_folder.Parts
     tokenizer: tokenization.FullTokenizer
@@ -70,18 +71,18 @@ class Run(NamedTuple):
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
-    """Define one flag an option in `flag_values`; name, default and help come from `config.RunConfig`."""
+    """Define one flag an option in `flag_values`; name, default and help come from `options_lib.RunConfig`."""
     defines: dict[object, Callable[..., object]] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
     }
-    for name, field in config_lib.RunConfig.model_fields.items():
+    for name, field in options_lib.RunConfig.model_fields.items():
         define = defines.get(field.annotation, flags.DEFINE_string)
         define(name, field.default, field.description or "", flag_values=flag_values)
 
 
-def parse_options(arguments: Sequence[str]) -> config_lib.RunConfig:
+def parse_options(arguments: Sequence[str]) -> options_lib.RunConfig:
     """Turn a command line, without the program's name, into validated options.
 
     Raises:
@@ -94,7 +95,7 @@ def parse_options(arguments: Sequence[str]) -> config_lib.RunConfig:
     if rest:
         raise ValueError(f"options must begin with --, got {' '.join(rest)!r}")
     given = {name: flag_values[name].value for name in flag_values if flag_values[name].present}
-    return config_lib.RunConfig.parse(given)
+    return options_lib.RunConfig.parse(given)
 
 
 def model_fn_builder(
@@ -141,7 +142,7 @@ def create_model(
         variables,
         bert_config,
         features_lib.Features(input_ids, input_mask, segment_ids),
-        dropout=modeling.stateless_dropout(0, step) if is_training else modeling.keep_all,
+        dropout=encoder.stateless_dropout(0, step) if is_training else encoder.keep_all,
         one_hot=use_one_hot_embeddings,
     )
     losses = metrics.example_losses(outputs.logits, labels)
@@ -149,7 +150,7 @@ def create_model(
     return tf.reduce_mean(losses), losses, outputs.logits, tf.nn.softmax(outputs.logits), layers
 
 
-def main(options: config_lib.RunConfig) -> None:
+def main(options: options_lib.RunConfig) -> None:
     """Train, evaluate and predict as the options say.
 
     Raises:

@@ -10,8 +10,8 @@ from typing import NamedTuple, get_args
 import tensorflow as tf
 
 from bert import config as config_lib
+from bert import encoder
 from bert import features as features_lib
-from bert import modeling
 from bert import shapes
 from bert import weights
 
@@ -83,7 +83,7 @@ def pool(
       ValueError: `pooling` is unknown.
     """
     if pooling == "default":
-        return modeling.pool_first_token(variables, hidden)
+        return encoder.pool_first_token(variables, hidden)
     if pooling == "global_average_pool":
         return masked_mean(hidden, input_mask)
     if pooling == "global_max_pool":
@@ -98,7 +98,7 @@ def forward(
     features: features_lib.Features,
     *,
     pooling: config_lib.Pooling = "default",
-    dropout: shapes.Dropout = modeling.keep_all,
+    dropout: shapes.Dropout = encoder.keep_all,
     one_hot: bool = False,
 ) -> BertOutputs:
     """Run the classifier and keep every intermediate tensor.
@@ -106,8 +106,8 @@ def forward(
     Args:
       one_hot: look words up by a one-hot product, which TPUs prefer.
     """
-    words = modeling.look_up_words(variables, features.input_ids, one_hot=one_hot)
-    encoded = modeling.encode(
+    words = encoder.look_up_words(variables, features.input_ids, one_hot=one_hot)
+    encoded = encoder.encode(
         variables, config, words, features.input_mask, features.segment_ids, dropout=dropout
     )
     pooled = pool(variables, encoded.hidden_states[-1], features.input_mask, pooling)

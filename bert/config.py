@@ -1,8 +1,7 @@
-"""Options and their files: every flag, its default and its help are written here once.
+"""What stands beside a checkpoint: the architecture, and what a trained classifier must remember.
 
-Holds the architecture (`BertConfig`, the release's `bert_config.json`), the options of a run (`RunConfig`, from
-which `run_classifier.py` derives its flags) and what a trained folder must remember (`ClassifierConfig`). Leaves
-to others: reading data (`datasets`), finding weights (`pretrained`).
+`BertConfig` is the release's `bert_config.json`, `ClassifierConfig` this project's own record. Leaves to others: the
+options of a run (`options`), finding weights (`pretrained`).
 """
 
 import importlib
@@ -10,13 +9,16 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import pydantic
 
 from bert import files
 
 Pooling = Literal["default", "global_max_pool", "global_average_pool"]
+Truncation = Literal["head", "tail", "head_tail"]
 
 CONFIG_FILE = "bert_config.json"
 CLASSIFIER_FILE = "classifier_config.json"
@@ -135,13 +137,25 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 class ClassifierConfig(pydantic.BaseModel):
-    """What a trained folder remembers beside its checkpoint, so that later loaders need only that folder."""
+    """What a model's folder remembers beside its checkpoint, so that later loaders need only that folder.
+
+    Attributes:
+      labels: names of the classes, in class order; none where the checkpoint holds an encoder only.
+      strip_accents: None does as `do_lower_case` does, which is the release's rule.
+      tokenize_chinese_chars: each Chinese character is a word of its own.
+      max_input_chars_per_word: longer words become [UNK]; 200 in the release's last version, 100 in transformers.
+      truncation: which part of a long text is read.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    labels: tuple[str, ...] = pydantic.Field(min_length=2)
+    labels: tuple[str, ...] = ()
     do_lower_case: bool = True
+    strip_accents: bool | None = None
+    tokenize_chinese_chars: bool = True
+    max_input_chars_per_word: int = pydantic.Field(200, ge=1)
     max_seq_length: int = pydantic.Field(128, ge=3)
+    truncation: Truncation = "head"
     pooling: Pooling = "default"
 
     @classmethod
@@ -161,151 +175,16 @@ class ClassifierConfig(pydantic.BaseModel):
         files.write_text(pathlib.Path(model_dir) / CLASSIFIER_FILE, text)
 
 
-class DataConfig(pydantic.BaseModel):
-    """Where the examples come from and how they become tokens."""
+class SourceModel(NamedTuple):
+    """A model as read from a format that is not the release's.
 
-    data_dir: str | None = pydantic.Field(
-        None, description="Folder with the task's files (train.tsv, dev.tsv, test.tsv)."
-    )
-    task_name: str | None = pydantic.Field(
-        None,
-        description="Name of the task to train, such as imdb; --processor takes a class instead.",
-    )
-    processor: str | None = pydantic.Field(
-        None, description="Your own DataProcessor as package.module:Class, in place of --task_name."
-    )
-    vocab_file: str | None = pydantic.Field(
-        None, description="Vocabulary file of the BERT model; --model fills it in."
-    )
-    do_lower_case: bool = pydantic.Field(
-        True, description="Lower-case the text: True for uncased models, False for cased ones."
-    )
-    max_seq_length: int = pydantic.Field(
-        128,
-        ge=3,
-        description="Longest input in tokens, [CLS] and [SEP] counted; longer is cut, shorter padded.",
-    )
+    Attributes:
+      vocabulary: text of the vocab.txt, one token a line.
+      variables: float32 arrays under the release's names; kernels [in, out], `output_weights` [labels, hidden] and
+        `output_bias` [labels] where the classifier is trained.
+    """
 
-
-class TrainConfig(pydantic.BaseModel):
-    """How training runs."""
-
-    model: str | None = pydantic.Field(
-        None,
-        description="Named pretrained weights (minilm-l6) or a local Google or Hugging Face folder; fills in "
-        "--bert_config_file, --vocab_file, --init_checkpoint and the recommended pooling.",
-    )
-    bert_config_file: str | None = pydantic.Field(
-        None, description="The config JSON of the pretrained BERT; --model fills it in."
-    )
-    init_checkpoint: str | None = pydantic.Field(
-        None,
-        description="Checkpoint to start from, usually a pretrained BERT; --model fills it in.",
-    )
-    classifier_head_config: Pooling | None = pydantic.Field(
-        None,
-        description="What the classifier reads: default ([CLS] through the pooler), global_max_pool or "
-        "global_average_pool over the real tokens. Unset: what --model recommends, else default.",
-    )
-    train_batch_size: int = pydantic.Field(32, ge=1, description="Examples in a training batch.")
-    learning_rate: float = pydantic.Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
-    num_train_epochs: float = pydantic.Field(3.0, gt=0, description="Passes over the training set.")
-    warmup_proportion: float = pydantic.Field(
-        0.1,
-        ge=0,
-        le=1,
-        description="Share of the steps over which the learning rate rises linearly.",
-    )
-    save_checkpoints_steps: int = pydantic.Field(
-        1000, ge=1, description="Steps between checkpoints."
-    )
-    iterations_per_loop: int = pydantic.Field(
-        1000, ge=1, description="Steps in each TPU estimator call."
-    )
-    seed: int = pydantic.Field(
-        12345,
-        ge=0,
-        lt=2**31,
-        description="Seed of initial weights, data order and dropout; the same seed, the same run.",
-    )
-
-
-class DeviceConfig(pydantic.BaseModel):
-    """The release's TPU flags."""
-
-    use_tpu: bool = pydantic.Field(False, description="Use a TPU (not in this version) or CPU/GPU.")
-    tpu_name: str | None = pydantic.Field(None, description="Name of the Cloud TPU.")
-    tpu_zone: str | None = pydantic.Field(None, description="GCE zone of the Cloud TPU.")
-    gcp_project: str | None = pydantic.Field(None, description="Project name of the Cloud TPU.")
-    master: str | None = pydantic.Field(None, description="TensorFlow master URL.")
-    num_tpu_cores: int = pydantic.Field(
-        8, ge=1, description="TPU cores to use when use_tpu is set."
-    )
-
-
-class RunConfig(DataConfig, TrainConfig, DeviceConfig):
-    """Every option of `run_classifier.py`: google-research/bert's 25 flags and this project's own."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    output_dir: str | None = pydantic.Field(
-        None,
-        description="Folder for checkpoints, results and, with --attn_processor_fn, the pages.",
-    )
-    do_train: bool = pydantic.Field(False, description="Fine-tune on the training set.")
-    do_eval: bool = pydantic.Field(False, description="Evaluate on the dev set.")
-    do_predict: bool = pydantic.Field(False, description="Predict the test set.")
-    eval_batch_size: int = pydantic.Field(8, ge=1, description="Examples in an evaluation batch.")
-    predict_batch_size: int = pydantic.Field(8, ge=1, description="Examples in a prediction batch.")
-    attn_processor_fn: str | None = pydantic.Field(
-        None,
-        description="With --do_predict: a processor of explain.attention, such as average_last_layer_by_head, or "
-        "package.module:function; its result goes under `attention` and into report.html and attention.png.",
-    )
-    report_examples: int = pydantic.Field(
-        200, ge=0, description="Most examples that report.html shows."
-    )
-    results_header: bool = pydantic.Field(
-        False,
-        description="Begin test_results.tsv with a header and add guid and predicted label to each row.",
-    )
-
-    @pydantic.model_validator(mode="after")
-    def _has_work_and_its_inputs(self) -> Self:
-        problems = [
-            f"--{name} is required"
-            for name in ("data_dir", "output_dir")
-            if getattr(self, name) is None
-        ]
-        if not (self.task_name or self.processor):
-            problems.append("--task_name (or --processor) is required")
-        if not (self.do_train or self.do_eval or self.do_predict):
-            problems.append("at least one of --do_train, --do_eval or --do_predict must be set")
-        if self.use_tpu:
-            problems.append(
-                "--use_tpu is not supported in this version; leave it out to use CPU or GPU"
-            )
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Validate the options of a run; every problem is in the one error.
-
-        Raises:
-          ValueError: an unknown option, a value out of range, or a combination that cannot run.
-        """
-        try:
-            return cls(**values)
-        except pydantic.ValidationError as error:
-            problems = [_one_problem(problem) for problem in error.errors()]
-            raise ValueError("; ".join(problems)) from None
-
-
-def _one_problem(problem: Mapping[str, Any]) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if not problem["loc"]:
-        return message
-    name = ".".join(str(part) for part in problem["loc"])
-    return f"--{name}: {message}, got {problem['input']!r}"
+    config: BertConfig
+    record: ClassifierConfig
+    vocabulary: str
+    variables: dict[str, npt.NDArray[np.float32]]

@@ -16,13 +16,14 @@ from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
 from bert import datasets
+from bert import encoder
 from bert import features as features_lib
 from bert import files
 from bert import input_fn as input_fn_lib
 from bert import metrics
 from bert import model_folder
-from bert import modeling
 from bert import optimization
+from bert import options as options_lib
 from bert import shapes
 from bert import tokenization
 from bert import weights
@@ -100,7 +101,7 @@ def model_fn_builder(
             model.config,
             batch,
             pooling=model.pooling,
-            dropout=modeling.stateless_dropout(seed, step) if is_training else modeling.keep_all,
+            dropout=encoder.stateless_dropout(seed, step) if is_training else encoder.keep_all,
             one_hot=model.use_one_hot_embeddings,
         )
         if mode == tf.estimator.ModeKeys.PREDICT:
@@ -233,7 +234,7 @@ def train(
     parts: model_folder.Parts,
     tokenizer: tokenization.FullTokenizer,
     examples: Sequence[datasets.InputExample],
-    options: config_lib.RunConfig,
+    options: options_lib.RunConfig,
     steps: int,
     report: Callable[[int, float], object],
 ) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from bert import checkpoints
 from bert import config as config_lib
 from bert import files
+from bert import options as options_lib
 from bert import pretrained
 from bert import tokenization
 
@@ -81,7 +82,7 @@ def load(model_dir: files.Path) -> Parts:
     return _assemble(parts | {"init_checkpoint": checkpoint})
 
 
-def resolve(options: config_lib.RunConfig, labels: Sequence[str]) -> Parts:
+def resolve(options: options_lib.RunConfig, labels: Sequence[str]) -> Parts:
     """Return the parts of a run: what flags give comes first, then a trained output_dir, then --model, then defaults.
 
     Raises:

@@ -1,248 +1,18 @@
-"""BERT as pure functions over a mapping from the release's variable names to tensors.
+"""google-research/bert's modeling API, as thin faces on `encoder` for code written against it.
 
-Who made the tensors (a variable of the Estimator's graph, a constant of a frozen one, an eager tensor of a notebook)
-does not concern this room, so that reading a checkpoint is a lookup. `embed` is cut where the word embeddings come
-in: everything after them is a function of them. `BertModel` is a thin face for users of google-research/bert's class.
-Leaves to others: pooling and logits (`classifier`), reading weights (`checkpoints`).
-
-Sources: Devlin et al. 2019; google-research/bert's modeling.py for names, post-LayerNorm order and the -10000 mask.
+Sources: google-research/bert, modeling.py; the getters and functions keep their names and arguments.
 """
-
-import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from bert import config as config_lib
+from bert import encoder
 from bert import shapes
 from bert import weights
 
-MASKED_SCORE = -10000.0  # the release's additive mask: exp(-10000) is exactly 0 in float32
-
-
-class EncoderOutputs(NamedTuple):
-    """Every intermediate tensor of the encoder that an explanation may want.
-
-    Attributes:
-      word_embeddings: rows of the word table, before positions, segments and LayerNorm.
-      embedding_output: what enters layer 0, after LayerNorm.
-      hidden_states: output of each layer, first to last.
-      attention_probs: softmax of each layer before dropout; rows sum to 1 over k, columns of padding are 0.
-    """
-
-    word_embeddings: shapes.Embeddings
-    embedding_output: shapes.Hidden
-    hidden_states: tuple[shapes.Hidden, ...]
-    attention_probs: tuple[shapes.AttentionProbs, ...]
-
-
-def gelu(x: tf.Tensor) -> tf.Tensor:
-    """Gaussian error linear unit with the exact erf, as the published weights were trained with.
-
-    Source: Hendrycks and Gimpel 2016; google-research/bert until 2019-02-07.
-    """
-    return tf.nn.gelu(x, approximate=False)
-
-
-def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
-    """Tanh approximation of the GELU, at most 5e-4 from the exact one; google-research/bert's newest code."""
-    return tf.nn.gelu(x, approximate=True)
-
-
-_ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor] | None] = {
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
-    "gelu_new": gelu_tanh,  # Hugging Face's name
-    "gelu_pytorch_tanh": gelu_tanh,  # Hugging Face's newer name
-    "relu": tf.nn.relu,
-    "tanh": tf.tanh,
-    "linear": None,
-}
-
-
-def get_activation(activation_string: str) -> Callable[[tf.Tensor], tf.Tensor] | None:
-    """Return the activation that `hidden_act` names; None for "linear".
-
-    Raises:
-      ValueError: the name is unknown.
-    """
-    if activation_string.lower() not in _ACTIVATIONS:
-        legal = ", ".join(_ACTIVATIONS)
-        raise ValueError(f"hidden_act must be one of {legal}; got {activation_string!r}")
-    return _ACTIVATIONS[activation_string.lower()]
-
-
-def keep_all(values: tf.Tensor, rate: float, name: str) -> tf.Tensor:
-    """Dropout of inference: nothing is dropped."""
-    del rate, name
-    return values
-
-
-def stateless_dropout(seed: int, step: shapes.Step) -> shapes.Dropout:
-    """Return a dropout whose mask is a function of (seed, training step, place): a resumed run repeats itself."""
-
-    def drop(values: tf.Tensor, rate: float, name: str) -> tf.Tensor:
-        if rate == 0.0:
-            return values
-        place = sum(ord(letter) * 31**index for index, letter in enumerate(name)) % (2**31 - 1)
-        key = tf.stack([tf.constant(seed ^ place, tf.int64), tf.cast(step, tf.int64)])
-        return tf.nn.experimental.stateless_dropout(values, rate, seed=key)
-
-    return drop
-
-
-def dense(variables: shapes.Variables, name: str, x: tf.Tensor) -> tf.Tensor:
-    """Apply kernel and bias to the last dimension; one flat matmul, which oneDNN fuses with the bias."""
-    kernel = variables[f"{name}/kernel"]
-    flat = tf.reshape(x, [-1, kernel.shape[0]])
-    y = tf.nn.bias_add(tf.matmul(flat, kernel), variables[f"{name}/bias"])
-    return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
-
-
-def layer_norm(variables: shapes.Variables, name: str, x: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Normalise the last dimension to mean 0 and variance 1, then scale by gamma and shift by beta.
-
-    Source: Ba et al. 2016. A constant row gives beta.
-    """
-    mean = tf.reduce_mean(x, axis=-1, keepdims=True)
-    inv_std = tf.math.rsqrt(
-        tf.reduce_mean(tf.math.squared_difference(x, mean), axis=-1, keepdims=True) + epsilon
-    )
-    gamma = variables[f"{name}/LayerNorm/gamma"]
-    # not ((x - mean) * inv_std) * gamma: TensorFlow 2.15.1's oneDNN remapper aborts the process on that chain when
-    # the shape is unknown to a TF1 session
-    return (x - mean) * (inv_std * gamma) + variables[f"{name}/LayerNorm/beta"]
-
-
-def look_up_words(
-    variables: shapes.Variables,
-    input_ids: shapes.TokenIds,
-    *,
-    one_hot: bool = False,
-    scope: str = "bert",
-) -> shapes.Embeddings:
-    """Return the word-table row of each token; `one_hot` multiplies instead of gathering, which TPUs prefer."""
-    table = variables[f"{scope}/embeddings/word_embeddings"]
-    if not one_hot:
-        return tf.gather(table, input_ids)
-    return tf.einsum("btv,vd->btd", tf.one_hot(input_ids, table.shape[0], dtype=table.dtype), table)
-
-
-def embed(
-    variables: shapes.Variables,
-    config: config_lib.BertConfig,
-    word_embeddings: shapes.Embeddings,
-    segment_ids: shapes.TokenIds,
-    *,
-    dropout: shapes.Dropout = keep_all,
-    scope: str = "bert",
-) -> shapes.Hidden:
-    """Add position and segment to the word embeddings and normalise."""
-    segments = variables[f"{scope}/embeddings/token_type_embeddings"]
-    positions = variables[f"{scope}/embeddings/position_embeddings"][: tf.shape(word_embeddings)[1]]
-    one_hot = tf.one_hot(segment_ids, config.type_vocab_size, dtype=segments.dtype)
-    summed = word_embeddings + tf.einsum("bts,sd->btd", one_hot, segments) + positions[tf.newaxis]
-    normed = layer_norm(variables, f"{scope}/embeddings", summed, config.layer_norm_eps)
-    return dropout(normed, config.hidden_dropout_prob, "embeddings")
-
-
-def self_attention(
-    variables: shapes.Variables,
-    config: config_lib.BertConfig,
-    layer: str,
-    hidden: shapes.Hidden,
-    mask_scores: tf.Tensor,
-    *,
-    dropout: shapes.Dropout = keep_all,
-) -> tuple[shapes.Hidden, shapes.AttentionProbs]:
-    """Mix the tokens by scaled dot-product attention.
-
-    Args:
-      mask_scores: f[b, 1, 1, k], 0 for a real token and -10000 for padding, added to the scores.
-
-    Returns:
-      The context f[b, t, d], heads side by side, and the softmax before dropout f[b, h, q, k].
-
-    Source: Vaswani et al. 2017, section 3.2.
-    """
-    query, key, value = (
-        _split_heads(dense(variables, f"{layer}/attention/self/{name}", hidden), config)
-        for name in ("query", "key", "value")
-    )
-    scores = tf.einsum("bqhe,bkhe->bhqk", query, key) / math.sqrt(config.size_per_head)
-    probs = tf.nn.softmax(scores + mask_scores, axis=-1)
-    dropped = dropout(probs, config.attention_probs_dropout_prob, f"{layer}/attention/self")
-    context = tf.einsum("bhqk,bkhe->bqhe", dropped, value)
-    return tf.reshape(context, tf.shape(hidden)), probs
-
-
-def _split_heads(x: shapes.Hidden, config: config_lib.BertConfig) -> tf.Tensor:
-    shape = tf.shape(x)
-    return tf.reshape(x, [shape[0], shape[1], config.num_attention_heads, config.size_per_head])
-
-
-def feed_forward(
-    variables: shapes.Variables,
-    config: config_lib.BertConfig,
-    layer: str,
-    hidden: shapes.Hidden,
-    *,
-    dropout: shapes.Dropout = keep_all,
-) -> shapes.Hidden:
-    """Apply the two dense layers of a block to every token, with residual and LayerNorm."""
-    activation = get_activation(config.hidden_act) or tf.identity
-    wide = activation(dense(variables, f"{layer}/intermediate/dense", hidden))
-    narrow = dense(variables, f"{layer}/output/dense", wide)
-    narrow = dropout(narrow, config.hidden_dropout_prob, f"{layer}/output")
-    return layer_norm(variables, f"{layer}/output", narrow + hidden, config.layer_norm_eps)
-
-
-def encode(
-    variables: shapes.Variables,
-    config: config_lib.BertConfig,
-    word_embeddings: shapes.Embeddings,
-    input_mask: shapes.TokenMask,
-    segment_ids: shapes.TokenIds,
-    *,
-    dropout: shapes.Dropout = keep_all,
-    scope: str = "bert",
-) -> EncoderOutputs:
-    """Run the encoder from word embeddings to the last layer's hidden states.
-
-    Args:
-      input_mask: 1 = real token, 0 = padding. A row of zeros gives an ordinary, finite softmax.
-    """
-    embedding_output = embed(
-        variables, config, word_embeddings, segment_ids, dropout=dropout, scope=scope
-    )
-    is_padding = 1.0 - tf.cast(input_mask, embedding_output.dtype)
-    mask_scores = is_padding[:, tf.newaxis, tf.newaxis, :] * MASKED_SCORE
-    hidden = embedding_output
-    hidden_states, attention_probs = [], []
-    for index in range(config.num_hidden_layers):
-        layer = f"{scope}/encoder/layer_{index}"
-        context, probs = self_attention(
-            variables, config, layer, hidden, mask_scores, dropout=dropout
-        )
-        mixed = dense(variables, f"{layer}/attention/output/dense", context)
-        mixed = dropout(mixed, config.hidden_dropout_prob, f"{layer}/attention/output")
-        hidden = layer_norm(
-            variables, f"{layer}/attention/output", mixed + hidden, config.layer_norm_eps
-        )
-        hidden = feed_forward(variables, config, layer, hidden, dropout=dropout)
-        hidden_states.append(hidden)
-        attention_probs.append(probs)
-    return EncoderOutputs(
-        word_embeddings, embedding_output, tuple(hidden_states), tuple(attention_probs)
-    )
-
-
-def pool_first_token(
-    variables: shapes.Variables, hidden: shapes.Hidden, *, scope: str = "bert"
-) -> shapes.Pooled:
-    """Return the release's pooled output: tanh of a dense layer on the first token, [CLS]."""
-    return tf.tanh(dense(variables, f"{scope}/pooler/dense", hidden[:, 0]))
+BertConfig = config_lib.BertConfig
+gelu = encoder.gelu
+get_activation = encoder.get_activation
 
 
 class BertModel:
@@ -274,18 +44,20 @@ class BertModel:
                 weights.encoder_shapes(config, name) | weights.pooler_shapes(config, name),
                 config.initializer_range,
             )
-        words = look_up_words(
+        words = encoder.look_up_words(
             self._variables, input_ids, one_hot=use_one_hot_embeddings, scope=name
         )
         step = tf.compat.v1.train.get_or_create_global_step()
-        dropout = stateless_dropout(0, step) if is_training else keep_all
-        self._outputs = encode(
+        dropout = encoder.stateless_dropout(0, step) if is_training else encoder.keep_all
+        self._outputs = encoder.encode(
             self._variables, config, words, mask, segments, dropout=dropout, scope=name
         )
 
     def get_pooled_output(self) -> shapes.Pooled:
         """Return tanh of the pooler on [CLS]."""
-        return pool_first_token(self._variables, self.get_sequence_output(), scope=self._scope)
+        return encoder.pool_first_token(
+            self._variables, self.get_sequence_output(), scope=self._scope
+        )
 
     def get_sequence_output(self) -> shapes.Hidden:
         """Return the last layer's hidden states."""

@@ -9,8 +9,8 @@ import sys
 import pytest
 from packaging import requirements
 
-from bert import config
 from bert import datasets
+from bert import options as options_lib
 from tests import test_run_classifier
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -79,7 +79,7 @@ def test_no_document_names_a_path_of_somebodys_machine():
 
 def test_the_readme_lists_every_option_that_is_not_the_releases():
     readme = (ROOT / "README.md").read_text()
-    own = set(config.RunConfig.model_fields) - set(test_run_classifier.GOOGLE_DEFAULTS)
+    own = set(options_lib.RunConfig.model_fields) - set(test_run_classifier.GOOGLE_DEFAULTS)
     assert set(re.findall(r"^\| `--(\w+)` \|", readme, flags=re.MULTILINE)) == own
 
 
@@ -96,7 +96,13 @@ def test_the_readmes_own_task_reads_its_files(tmp_path, monkeypatch):
 
 
 def test_the_flags_of_the_readmes_commands_exist():
-    known = {*config.RunConfig.model_fields, "output_dir", "input", "max_examples", "dev_fraction"}
+    known = {
+        *options_lib.RunConfig.model_fields,
+        "output_dir",
+        "input",
+        "max_examples",
+        "dev_fraction",
+    }
     for name in ("README.md", "explain/README.md", "data/README.md"):
         blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
         assert set(re.findall(r"--(\w+)", "".join(blocks))) <= known

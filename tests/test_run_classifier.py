@@ -14,6 +14,7 @@ from bert import config as config_lib
 from bert import datasets
 from bert import features
 from bert import model_folder
+from bert import options as options_lib
 from tests import conftest
 
 GOOGLE_DEFAULTS = {
@@ -299,7 +300,7 @@ def test_one_step_of_a_12_layer_model_writes_the_604_variables_of_the_release(ti
 def test_help_tells_every_option_with_its_meaning(capsys, spelling):
     assert run_classifier.cli_main([spelling]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name, field in config_lib.RunConfig.model_fields.items():
+    for name, field in options_lib.RunConfig.model_fields.items():
         assert f"--{name}" in text or f"--[no]{name}" in text
         assert " ".join(field.description.split())[:40] in text
 

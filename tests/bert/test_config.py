@@ -4,6 +4,7 @@ import re
 import pytest
 
 from bert import config as config_lib
+from bert import options as options_lib
 
 GOOGLE_BASE = {
     "attention_probs_dropout_prob": 0.1,
@@ -90,7 +91,7 @@ NEEDED = {"data_dir": "d", "output_dir": "o", "task_name": "imdb", "do_train": T
 
 def test_a_run_without_work_or_inputs_gets_all_its_problems_in_one_error():
     with pytest.raises(ValueError, match="data_dir is required") as caught:
-        config_lib.RunConfig.parse({})
+        options_lib.RunConfig.parse({})
     for part in (
         "--output_dir",
         "--task_name",
@@ -114,4 +115,4 @@ def test_a_run_without_work_or_inputs_gets_all_its_problems_in_one_error():
 )
 def test_a_bad_option_is_named_with_what_came(option, message):
     with pytest.raises(ValueError, match=message):
-        config_lib.RunConfig.parse(NEEDED | option)
+        options_lib.RunConfig.parse(NEEDED | option)

@@ -4,13 +4,14 @@ import pytest
 
 from bert import config as config_lib
 from bert import model_folder
+from bert import options as options_lib
 from bert import pretrained
 
 LABELS = ["0", "1"]
 
 
 def options(output, **values):
-    return config_lib.RunConfig.parse(
+    return options_lib.RunConfig.parse(
         {"data_dir": "d", "task_name": "imdb", "output_dir": str(output), "do_predict": True}
         | values
     )
