@@ -10,11 +10,12 @@ if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dataclasses
+import itertools
 import logging
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,36 +23,44 @@ import tensorflow as tf
 import tqdm
 from absl import flags
 
-from bert import checkpoints
+from bert import ancestor
 from bert import classifier
-from bert import config as config_lib
 from bert import datasets
-from bert import encoder
 from bert import estimator as estimator_lib
 from bert import features as features_lib
 from bert import files
 from bert import input_fn as input_fn_lib
-from bert import metrics
 from bert import model_folder
 from bert import options as options_lib
 from bert import tokenization
-from bert import weights
+from bert import training
+from bert import training_log
 from explain import attention
 from explain import explanation
 from explain import highlight
 from explain import model as model_lib
 from explain import plots
 
+if TYPE_CHECKING:
+    from matplotlib import figure as figure_lib
+
 # The ancestor's names.
 DataProcessor = datasets.DataProcessor
+ColaProcessor = datasets.ColaProcessor
 ImdbProcessor = datasets.ImdbProcessor
+MnliProcessor = datasets.MnliProcessor
+MrpcProcessor = datasets.MrpcProcessor
+XnliProcessor = datasets.XnliProcessor
 InputExample = datasets.InputExample
 PaddingInputExample = datasets.PaddingInputExample
 InputFeatures = features_lib.InputFeatures
 convert_single_example = features_lib.convert_single_example
+convert_examples_to_features = features_lib.convert_examples_to_features
 file_based_convert_examples_to_features = features_lib.file_based_convert_examples_to_features
 file_based_input_fn_builder = input_fn_lib.file_based_input_fn_builder
 input_fn_builder = input_fn_lib.input_fn_builder
+model_fn_builder = ancestor.model_fn_builder
+create_model = ancestor.create_model
 
 _log = logging.getLogger("run_classifier")
 
@@ -66,8 +75,13 @@ class Run(NamedTuple):
 
     @property
     def output_dir(self) -> pathlib.Path:
-        """Folder of the trained model and its results."""
+        """Folder of the training and of the results."""
         return pathlib.Path(str(self.options.output_dir))
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Folder of the model to evaluate and predict with: the best on the dev set, or else the last."""
+        return model_folder.best_folder(self.output_dir)
 
 
 def define_flags(flag_values: flags.FlagValues) -> None:
@@ -91,63 +105,17 @@ def parse_options(arguments: Sequence[str]) -> options_lib.RunConfig:
     """
     flag_values = flags.FlagValues()
     define_flags(flag_values)
-    rest = flag_values(["run_classifier.py", *arguments])[1:]
+    try:
+        rest = flag_values(["run_classifier.py", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        if error.flagname in options_lib.REPLACED:
+            hint = options_lib.REPLACED[error.flagname]
+            raise ValueError(f"--{error.flagname} of BERT-LRP is not taken: {hint}") from None
+        raise
     if rest:
         raise ValueError(f"options must begin with --, got {' '.join(rest)!r}")
     given = {name: flag_values[name].value for name in flag_values if flag_values[name].present}
     return options_lib.RunConfig.parse(given)
-
-
-def model_fn_builder(
-    bert_config: config_lib.BertConfig,
-    num_labels: int,
-    init_checkpoint: str | None,
-    learning_rate: float,
-    num_train_steps: int,
-    num_warmup_steps: int,
-    use_tpu: bool,
-    use_one_hot_embeddings: bool,
-) -> estimator_lib.ModelFn:
-    """Return the Estimator's `model_fn` under the ancestor's signature."""
-    model = estimator_lib.Model(
-        bert_config,
-        num_labels,
-        init_checkpoint=init_checkpoint,
-        use_one_hot_embeddings=use_one_hot_embeddings,
-    )
-    schedule = estimator_lib.Schedule(learning_rate, num_train_steps or 1, num_warmup_steps or 0)
-    return estimator_lib.model_fn_builder(model, schedule, use_tpu=use_tpu)
-
-
-def create_model(
-    bert_config: config_lib.BertConfig,
-    is_training: bool,
-    input_ids: tf.Tensor,
-    input_mask: tf.Tensor,
-    segment_ids: tf.Tensor,
-    labels: tf.Tensor,
-    num_labels: int,
-    use_one_hot_embeddings: bool,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, list[dict[str, tf.Tensor]]]:
-    """Build the classifier in the current TF1 graph, under the ancestor's signature.
-
-    Returns:
-      Mean loss, losses, logits, probabilities, and each layer's attention, `[{"layer_0": f[b, h, q, k]}, ...]`.
-    """
-    variables = weights.create(
-        classifier.variable_shapes(bert_config, num_labels), bert_config.initializer_range
-    )
-    step = tf.compat.v1.train.get_or_create_global_step()
-    outputs = classifier.forward(
-        variables,
-        bert_config,
-        features_lib.Features(input_ids, input_mask, segment_ids),
-        dropout=encoder.stateless_dropout(0, step) if is_training else encoder.keep_all,
-        one_hot=use_one_hot_embeddings,
-    )
-    losses = metrics.example_losses(outputs.logits, labels)
-    layers = model_lib.layer_dicts(outputs.attention_probs)
-    return tf.reduce_mean(losses), losses, outputs.logits, tf.nn.softmax(outputs.logits), layers
 
 
 def main(options: options_lib.RunConfig) -> None:
@@ -157,54 +125,76 @@ def main(options: options_lib.RunConfig) -> None:
       ValueError, OSError: bad options, data or weights; the message says what to do.
     """
     attention.find_processor(options.attn_processor_fn)  # before the training, not after it
-    processor = datasets.find_processor(options.task_name, options.processor)
-    parts = model_folder.resolve(options, processor.get_labels())
+    sources = model_folder.gather(options)
+    processor = datasets.find_processor(options, sources.labels)
+    parts = model_folder.resolve(options, sources, processor.get_labels())
     run = Run(options, processor, parts, parts.tokenizer())
+    newest = tf.train.latest_checkpoint(str(run.output_dir))
+    if newest and parts.init_checkpoint:
+        _log.info(
+            "weights: %s; a trained folder goes on from its own, not from --init_checkpoint or --model",
+            newest,
+        )
     if options.do_train:
         train(run)
     if options.do_eval:
-        evaluate(run)
+        evaluate(run, "eval", processor.get_dev_examples(str(options.data_dir)))
     if options.do_predict:
         predict(run)
+    if options.eval_test:
+        evaluate(run, "test_eval", processor.get_test_examples(str(options.data_dir)))
 
 
 def train(run: Run) -> None:
-    """Fine-tune on the training set; the folder then holds checkpoint, vocabulary, config and labels."""
+    """Fine-tune on the training set; the folder then holds checkpoint, vocabulary, config, labels and log."""
     options = run.options
     examples = run.processor.get_train_examples(str(options.data_dir))
-    steps = max(1, int(len(examples) / options.train_batch_size * options.num_train_epochs))
-    done = checkpoints.latest_step(run.output_dir) or 0
+    needs_dev = options.eval_every_steps > 0
+    dev = run.processor.get_dev_examples(str(options.data_dir)) if needs_dev else []
+    plan = training.plan(options, len(examples))
     _announce("training", examples, options.train_batch_size)
-    if done >= steps:
-        _log.info("  not needed: %s holds step %d; use another to train anew", run.output_dir, done)
+    if plan.has_stopped or plan.done >= plan.steps:
+        how = "stopped early at" if plan.has_stopped else "holds"
+        told = "  not needed: %s %s step %d; use another to train anew"
+        _log.info(told, run.output_dir, how, plan.done)
         return
-    if done:
-        _log.info("  going on from step %d in %s", done, run.output_dir)
-    with _bar("fine-tuning", steps, "step", done) as bar:
+    if plan.done:
+        _log.info("  going on from step %d in %s", plan.done, run.output_dir)
+    with _bar("fine-tuning", plan.steps, "step", plan.done) as bar:
 
         def report(step: int, loss: float) -> None:
             state = f"{step * options.train_batch_size} examples, loss {loss:.4f}"
             bar.set_postfix_str(state, refresh=False)
             bar.update()
-            if bar.disable and step % max(1, steps // 20) == 0:
-                _log.info("  step %d of %d, %s", step, steps, state)
+            if bar.disable and step % max(1, plan.steps // 20) == 0:
+                _log.info("  step %d of %d, %s", step, plan.steps, state)
 
-        estimator_lib.train(run.parts, run.tokenizer, examples, options, steps, report)
+        plan = training.train(run.parts, run.tokenizer, examples, dev, options, report)
+    if plan.has_stopped:
+        _log.info("  stopped early at step %d", plan.done)
+    if plan.best_step is not None:
+        _log.info("  the best on the dev set is step %d, kept in %s", plan.best_step, run.folder)
+    if options.learning_rate_schedule == "lr_range_test":
+        points = training_log.losses_by_rate(training_log.read(run.output_dir))
+        _save_figure(plots.learning_rate_range(points), run.output_dir / "lr_range_test.png")
 
 
-def evaluate(run: Run) -> None:
-    """Evaluate the newest checkpoint on the dev set and write eval_results.txt."""
-    options = run.options
-    examples = run.processor.get_dev_examples(str(options.data_dir))
-    _announce("evaluation", examples, options.eval_batch_size)
-    input_fn = _inputs(run, examples, "eval", options.eval_batch_size)
-    estimator = _estimator(run)
-    batches = -(-len(examples) // options.eval_batch_size)
+def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
+    """Evaluate the model and write `<name>_results.txt`."""
+    batch_size = run.options.eval_batch_size
+    unlabelled = [example.guid for example in examples if example.label is None]
+    if unlabelled:
+        raise ValueError(f"examples to evaluate on must have labels, got none for {unlabelled[0]}")
+    _announce("evaluation", examples, batch_size)
+    batches = -(-len(examples) // batch_size)
     with _bar("evaluating", batches, "batch") as bar:
-        hook = estimator_lib.StepHook(lambda step, loss: bar.update())
-        results = estimator.evaluate(input_fn, hooks=[hook])
-    lines = [f"{name} = {value}\n" for name, value in sorted(results.items())]
-    files.write_text(run.output_dir / "eval_results.txt", "".join(lines))
+        hook = training.StepHook(lambda step, loss, rate: bar.update())
+        input_fn = _inputs(run, examples, name, batch_size)
+        results = _estimator(run).evaluate(
+            input_fn, steps=batches, hooks=[hook], name=None if name == "eval" else name
+        )
+    lines = [f"{key} = {value}\n" for key, value in sorted(results.items())]
+    files.write_text(run.output_dir / f"{name}_results.txt", "".join(lines))
     _log.info("***** Eval results *****\n%s", "".join(f"  {line}" for line in lines).rstrip())
 
 
@@ -219,7 +209,6 @@ def predict(run: Run) -> None:
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
     estimator = _estimator(run, *extras)
-    length = run.parts.record.max_seq_length
     records: list[explanation.Explanation] = []
     with (
         files.draft(run.output_dir / "test_results.tsv") as path,
@@ -228,11 +217,11 @@ def predict(run: Run) -> None:
     ):
         if options.results_header:
             results.write("\t".join(["guid", *run.parts.labels, "pred_label", "pred_class"]) + "\n")
-        predictions = estimator.predict(input_fn, yield_single_examples=True)
+        predictions = itertools.islice(estimator.predict(input_fn), len(examples))
         for example, prediction in zip(examples, predictions, strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
             if processor is not None and len(records) < options.report_examples:
-                encoding = features_lib.encode_example(run.tokenizer, example, length)
+                encoding = run.parts.encode(run.tokenizer, example)
                 method = str(options.attn_processor_fn)
                 records.append(
                     model_lib.explain_prediction(
@@ -241,7 +230,7 @@ def predict(run: Run) -> None:
                 )
             bar.update(1)
     if records:
-        _write_pictures(run, examples, records)
+        _write_pictures(run, filled, records)
     _log.info("  results are in %s", run.output_dir)
 
 
@@ -253,15 +242,27 @@ def _announce(phase: str, examples: Sequence[InputExample], batch_size: int) -> 
 def _inputs(
     run: Run, examples: Sequence[InputExample], name: str, batch_size: int
 ) -> input_fn_lib.InputFn:
-    length, record_file = run.parts.record.max_seq_length, run.output_dir / f"{name}.tf_record"
     return input_fn_lib.from_examples(
-        examples, run.parts.labels, length, run.tokenizer, record_file, batch_size=batch_size
+        examples,
+        run.parts.labels,
+        run.parts.record.max_seq_length,
+        run.tokenizer,
+        run.output_dir / f"{name}.tf_record",
+        batch_size=batch_size,
+        truncation=run.parts.record.truncation,
+        for_tpu=run.options.use_tpu,
     )
 
 
 def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estimator:
-    model = estimator_lib.model_of(run.parts, run.output_dir)
-    return estimator_lib.build_estimator(run.output_dir, model, extras=extras)
+    return estimator_lib.build_estimator(
+        run.folder,
+        estimator_lib.model_of(run.parts, run.folder),
+        extras=extras,
+        eval_batch_size=run.options.eval_batch_size,
+        predict_batch_size=run.options.predict_batch_size,
+        tpu=training.tpu_of(run.options),
+    )
 
 
 def _result(
@@ -277,32 +278,31 @@ def _result(
 def _write_pictures(
     run: Run, examples: Sequence[InputExample], records: Sequence[explanation.Explanation]
 ) -> None:
-    title = f"What BERT attended to: {run.options.task_name or run.options.processor}"
+    title = f"What BERT attended to: {run.options.task_name or run.options.processor or run.options.test_file}"
     files.write_text(run.output_dir / "report.html", highlight.report(records, title))
     chosen = min(range(len(records)), key=lambda index: len(records[index].tokens))
-    length = run.parts.record.max_seq_length
-    encoding = features_lib.encode_example(run.tokenizer, examples[chosen], length)
-    padded = [features_lib.pad_encoding(encoding, length)]
-    input_fn = input_fn_builder(padded, length, is_training=False, drop_remainder=False)
-    extra = model_lib.attention_extra(attention.average_last_layer_matrix)
-    estimator = estimator_lib.build_estimator(
-        run.output_dir, estimator_lib.model_of(run.parts, run.output_dir), extras=(extra,)
-    )
-    (prediction,) = estimator.predict(input_fn)
     record = records[chosen]
+    extra = model_lib.attention_extra(attention.average_last_layer_matrix)
+    inputs = _inputs(
+        run, examples[chosen : chosen + 1], "attention", run.options.predict_batch_size
+    )
+    prediction = next(iter(_estimator(run, extra).predict(inputs)))
+    told = f"predicted {record.predicted} ({record.confidence:.2f})"
     figure = plots.attention_heatmap(
         prediction["attention"],
         record.tokens,
-        f"{record.guid}: last layer, mean over heads; predicted {record.predicted} ({record.confidence:.2f})",
+        f"{record.guid}: last layer, mean over heads; {told}",
     )
-    with files.draft(run.output_dir / "attention.png") as path:
-        figure.savefig(path, format="png", dpi=120)
+    _save_figure(figure, run.output_dir / "attention.png")
+
+
+def _save_figure(figure: "figure_lib.Figure", path: pathlib.Path) -> None:
+    with files.draft(path) as draft:
+        figure.savefig(draft, format="png", dpi=120)
 
 
 def _bar(label: str, total: int, unit: str, initial: int = 0) -> "tqdm.tqdm[None]":
-    return tqdm.tqdm(
-        desc=label, total=total, unit=unit, initial=initial, disable=None, file=sys.stderr
-    )
+    return tqdm.tqdm(desc=label, total=total, unit=unit, initial=initial, disable=None)
 
 
 _NanLoss = tf.compat.v1.train.NanLossDuringTrainingError
@@ -312,9 +312,8 @@ _USERS_FAULTS = (ValueError, TypeError, NotImplementedError, OSError, tf.errors.
 def cli_main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 success, 1 a failure told in one line, 2 wrong usage."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    tf.get_logger().setLevel(
-        logging.ERROR
-    )  # Estimator's own lines drown ours, and would come twice
+    # Estimator's own lines drown ours, and would come twice
+    tf.get_logger().setLevel(logging.ERROR)
     tf.get_logger().propagate = False
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "-help", "--help"} & set(arguments):

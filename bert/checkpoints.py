@@ -1,11 +1,10 @@
-"""Weights on disk to variables: every source becomes a TF1 checkpoint of the release's names.
+"""TF1 checkpoints of the release's names: written, read, and compared with what a model wants.
 
-The Estimator only ever calls `init_from_checkpoint`; this room says what it will and will not initialise, and turns
-other formats into the release's once, in the cache. Leaves to others: finding files (`pretrained`).
+The Estimator only ever calls `init_from_checkpoint`; this room says what it will and will not initialise. Leaves to
+others: making checkpoints of other sources (`conversion`).
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import re
@@ -14,24 +13,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
 import tensorflow as tf
 
 GOOGLE_CHECKPOINT = "bert_model.ckpt"
 _SLOT = re.compile(r"/adam_[mv]$")
 _BOOKKEEPING = ("global_step",)
-
-# Hugging Face's name of a part -> the release's, applied in this order.
-_RENAMES = (
-    (re.compile(r"^encoder\.layer\.(\d+)\."), r"encoder/layer_\1/"),
-    (re.compile(r"(embeddings)\.(\w+_embeddings)\.weight$"), r"\1/\2"),
-    (re.compile(r"LayerNorm\.(?:weight|gamma)$"), "LayerNorm/gamma"),
-    (re.compile(r"LayerNorm\.(?:bias|beta)$"), "LayerNorm/beta"),
-    (re.compile(r"\.weight$"), "/kernel"),
-    (re.compile(r"\."), "/"),
-)
-_NOT_WEIGHTS = ("embeddings.position_ids",)  # an index buffer that old PyTorch exports carry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,33 +112,6 @@ def latest_step(model_dir: str | os.PathLike[str]) -> int | None:
     return int(tf.train.load_variable(checkpoint, "global_step"))
 
 
-def release_name(name: str) -> str | None:
-    """Return the release's name of a Hugging Face BERT encoder tensor; None for an index buffer.
-
-    >>> release_name("encoder.layer.0.attention.self.query.weight")
-    'bert/encoder/layer_0/attention/self/query/kernel'
-    """
-    bare = name.removeprefix("bert.")
-    if bare in _NOT_WEIGHTS:
-        return None
-    for pattern, replacement in _RENAMES:
-        bare = pattern.sub(replacement, bare)
-    return f"bert/{bare}"
-
-
-def from_hugging_face(
-    tensors: Mapping[str, npt.NDArray[np.float32]],
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Rename Hugging Face tensors to the release's names and turn kernels from [out, in] to [in, out]."""
-    renamed = {}
-    for name, value in tensors.items():
-        target = release_name(name)
-        if target is not None:
-            kernel = target.endswith("/kernel")
-            renamed[target] = np.ascontiguousarray(value.T if kernel else value, np.float32)
-    return renamed
-
-
 def write(prefix: str | os.PathLike[str], variables: Mapping[str, npt.NDArray[np.float32]]) -> None:
     """Write a TF1 checkpoint; its index file, which makes it one, appears last."""
     target = pathlib.Path(prefix)
@@ -167,31 +126,6 @@ def write(prefix: str | os.PathLike[str], variables: Mapping[str, npt.NDArray[np
         )
         for part in sorted(pathlib.Path(draft).iterdir()):  # ".data-..." sorts before ".index"
             os.replace(part, target.parent / part.name)
-
-
-def release_checkpoint(folder: str | os.PathLike[str], cache_dir: pathlib.Path) -> str:
-    """Return the TF1 checkpoint of a model folder, converting a Hugging Face one into the cache the first time.
-
-    Args:
-      folder: a Google release (`bert_model.ckpt.*`) or a Hugging Face folder (`model.safetensors`).
-      cache_dir: where conversions are kept, under the hash of what they were made from.
-    """
-    google = pathlib.Path(folder) / GOOGLE_CHECKPOINT
-    if google.with_name(f"{google.name}.index").is_file():
-        return str(google)
-    source = pathlib.Path(folder) / "model.safetensors"
-    with open(source, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    prefix = cache_dir / "converted" / digest[:16] / GOOGLE_CHECKPOINT
-    if not prefix.with_name(f"{prefix.name}.index").is_file():
-        try:
-            tensors = safetensors.numpy.load_file(source)
-        except safetensors.SafetensorError as error:
-            raise ValueError(
-                f"{source} must be a whole safetensors file, got {error}; fetch it again"
-            ) from None
-        write(prefix, from_hugging_face(tensors))
-    return str(prefix)
 
 
 def load_variables(

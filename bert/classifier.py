@@ -5,7 +5,7 @@ prediction: a pure function of the model's tensors, run inside the PREDICT graph
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -35,20 +35,18 @@ class BertOutputs(NamedTuple):
     pooled: shapes.Pooled
     logits: shapes.Logits
 
+    def layer_dicts(self) -> list[dict[str, shapes.AttentionProbs]]:
+        """Return the layers' attention as `[{"layer_0": f[b, h, q, k]}, {"layer_1": ...}, ...]`, first layer first.
+
+        Source: hsm207/bert_attn_viz, the form that its attention processors take.
+        """
+        return [{f"layer_{index}": probs} for index, probs in enumerate(self.attention_probs)]
+
 
 PredictExtra = Callable[[BertOutputs, features_lib.Features], dict[str, tf.Tensor]]
 
-_WEIGHTS, _BIAS = "output_weights", "output_bias"
+_WEIGHTS, _BIAS = OUTPUT_LAYER = ("output_weights", "output_bias")
 _CLASSIFIER_DROPOUT = 0.1  # the release keeps 0.9 of the pooled output whatever the config says
-
-
-def variable_shapes(
-    config: config_lib.BertConfig, num_labels: int, pooling: config_lib.Pooling = "default"
-) -> dict[str, tuple[int, ...]]:
-    """Return every variable of the classifier, name to shape; the pooler only where it is used."""
-    pooler = weights.pooler_shapes(config) if pooling == "default" else {}
-    head = {_WEIGHTS: (num_labels, config.hidden_size), _BIAS: (num_labels,)}
-    return weights.encoder_shapes(config) | pooler | head
 
 
 def masked_mean(hidden: shapes.Hidden, input_mask: shapes.TokenMask) -> shapes.Pooled:
@@ -71,25 +69,53 @@ def masked_max(hidden: shapes.Hidden, input_mask: shapes.TokenMask) -> shapes.Po
     return tf.where(tf.reduce_any(is_real, axis=1), largest, tf.zeros_like(largest))
 
 
-def pool(
-    variables: shapes.Variables,
-    hidden: shapes.Hidden,
-    input_mask: shapes.TokenMask,
-    pooling: config_lib.Pooling,
-) -> shapes.Pooled:
-    """Reduce the last hidden states to one vector an example.
+class Head(NamedTuple):
+    """How the last hidden states become the one vector that the classifier reads.
+
+    Attributes:
+      variable_shapes: the variables that it needs of a BERT, name to shape.
+      pool: (variables, hidden f[b, t, d], input_mask) -> f[b, d].
+    """
+
+    variable_shapes: Callable[[config_lib.BertConfig], dict[str, tuple[int, ...]]]
+    pool: Callable[[shapes.Variables, shapes.Hidden, shapes.TokenMask], shapes.Pooled]
+
+
+HEADS = {
+    "default": Head(
+        weights.pooler_shapes, lambda v, hidden, _: encoder.pool_first_token(v, hidden)
+    ),
+    "global_max_pool": Head(lambda _: {}, lambda _, hidden, mask: masked_max(hidden, mask)),
+    "global_average_pool": Head(lambda _: {}, lambda _, hidden, mask: masked_mean(hidden, mask)),
+}
+
+
+def find_head(pooling: str) -> Head:
+    """Return a head by its name, or the user's own that `package.module:NAME` names.
 
     Raises:
-      ValueError: `pooling` is unknown.
+      ValueError: there is no such head.
     """
-    if pooling == "default":
-        return encoder.pool_first_token(variables, hidden)
-    if pooling == "global_average_pool":
-        return masked_mean(hidden, input_mask)
-    if pooling == "global_max_pool":
-        return masked_max(hidden, input_mask)
-    legal = ", ".join(get_args(config_lib.Pooling))
-    raise ValueError(f"pooling must be one of {legal}; got {pooling!r}")
+    head: object = HEADS.get(pooling)
+    if head is None and ":" in pooling:
+        head = config_lib.import_object(pooling, "classifier_head_config")
+    if not isinstance(head, Head):
+        raise ValueError(
+            f"classifier_head_config must be one of {', '.join(HEADS)}, or a bert.classifier.Head of your own as "
+            f"package.module:NAME; got {pooling!r}"
+        )
+    return head
+
+
+def variable_shapes(
+    config: config_lib.BertConfig, num_labels: int, pooling: str = "default"
+) -> dict[str, tuple[int, ...]]:
+    """Return every variable of the classifier, name to shape; a head's only where it is used."""
+    return (
+        weights.encoder_shapes(config)
+        | find_head(pooling).variable_shapes(config)
+        | {_WEIGHTS: (num_labels, config.hidden_size), _BIAS: (num_labels,)}
+    )
 
 
 def forward(
@@ -97,20 +123,21 @@ def forward(
     config: config_lib.BertConfig,
     features: features_lib.Features,
     *,
-    pooling: config_lib.Pooling = "default",
+    pooling: str = "default",
     dropout: shapes.Dropout = encoder.keep_all,
     one_hot: bool = False,
 ) -> BertOutputs:
     """Run the classifier and keep every intermediate tensor.
 
     Args:
+      pooling: name of the head, as `find_head` takes it.
       one_hot: look words up by a one-hot product, which TPUs prefer.
     """
     words = encoder.look_up_words(variables, features.input_ids, one_hot=one_hot)
     encoded = encoder.encode(
         variables, config, words, features.input_mask, features.segment_ids, dropout=dropout
     )
-    pooled = pool(variables, encoded.hidden_states[-1], features.input_mask, pooling)
+    pooled = find_head(pooling).pool(variables, encoded.hidden_states[-1], features.input_mask)
     kept = dropout(pooled, _CLASSIFIER_DROPOUT, "classifier")
     scores = tf.matmul(kept, variables[_WEIGHTS], transpose_b=True)
     logits = tf.nn.bias_add(scores, variables[_BIAS])

@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pydantic
 
 from bert import files
 
-Pooling = Literal["default", "global_max_pool", "global_average_pool"]
+POOLINGS = ("default", "global_max_pool", "global_average_pool")
 Truncation = Literal["head", "tail", "head_tail"]
 
 CONFIG_FILE = "bert_config.json"
@@ -50,6 +50,17 @@ def import_object(path: str, option: str) -> Any:
         ) from None
 
 
+def _check_pooling(name: str) -> str:
+    if name not in POOLINGS and ":" not in name:
+        raise ValueError(
+            f"must be one of {', '.join(POOLINGS)}, or a head of your own as package.module:NAME"
+        )
+    return name
+
+
+Pooling = Annotated[str, pydantic.AfterValidator(_check_pooling)]
+
+
 class BertConfig(pydantic.BaseModel):
     """The architecture, in the keys and defaults of the release's `bert_config.json`; unknown keys are kept."""
 
@@ -68,27 +79,25 @@ class BertConfig(pydantic.BaseModel):
     initializer_range: float = pydantic.Field(0.02, ge=0)
     layer_norm_eps: float = pydantic.Field(1e-12, gt=0, exclude_if=lambda value: value == 1e-12)
 
-    def __init__(self, vocab_size: int | None = None, /, **values: Any) -> None:
-        """Accept the vocabulary size by position, as the release's class does."""
-        if vocab_size is not None:
-            values["vocab_size"] = vocab_size
+    def __init__(self, *args: Any, **values: Any) -> None:
+        """Accept values by position too, in the release's order: vocab_size, hidden_size, ..."""
         try:
-            super().__init__(**values)
+            super().__init__(**dict(zip(type(self).model_fields, args, strict=False)), **values)
         except pydantic.ValidationError as error:
             raise ValueError(explain_problems(error, CONFIG_FILE)) from None
 
-    @pydantic.model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
+    @property
+    def size_per_head(self) -> int:
+        """Width of one attention head.
+
+        Raises:
+          ValueError: the heads do not divide the width; as in the release, such a config can be made but not run.
+        """
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} and "
                 f"{self.num_attention_heads}"
             )
-        return self
-
-    @property
-    def size_per_head(self) -> int:
-        """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
 
     @classmethod

@@ -1,20 +1,25 @@
-"""Files of labelled texts to examples: a table of tasks, and the class that users subclass for their own.
+"""Files to examples: of the known tasks, of the user's own, and the class that users subclass for the rest.
 
-Errors name file, line and reason. Leaves to others: pieces (`tokenization`), integers (`features`).
+Errors name file, line and reason. Leaves to others: rows (`tables`), the tasks' layouts (`tasks`), pieces
+(`tokenization`), integers (`features`).
 """
 
-import csv
 import dataclasses
 import difflib
-import os
+import functools
 import pathlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from bert import config
+from bert import files as files_lib
+from bert import options as options_lib
+from bert import tables
+from bert import tasks
 
 Split = Literal["train", "dev", "test"]
+
+MAX_LABELS = 1000  # a column with more different values is hardly one of labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,164 +67,278 @@ class DataProcessor:
         raise NotImplementedError(f"{type(self).__name__} must define get_labels")
 
     @classmethod
-    def _read_tsv(
-        cls, input_file: str | os.PathLike[str], quotechar: str | None = None
-    ) -> list[list[str]]:
+    def _read_tsv(cls, input_file: files_lib.Path, quotechar: str | None = None) -> list[list[str]]:
         """Read a tab-separated file into rows of cells; `quotechar` None leaves quotes as they are."""
-        return [cells for _, cells in read_rows(input_file, quotechar)]
+        return [cells for _, cells in tables.read_rows(input_file, quotechar)]
 
 
-def read_rows(
-    path: str | os.PathLike[str], quotechar: str | None = None
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of each row of a tab-separated UTF-8 file; blank lines and a BOM are skipped.
+class SplitProcessor(DataProcessor):
+    """A processor that reads every split in the same way."""
 
-    Args:
-      quotechar: `"` undoes the quoting of pandas and the csv module, so that cells may hold tabs, newlines and
-        quotes; None reads every character as it stands.
-
-    Raises:
-      FileNotFoundError: the file is not there.
-      ValueError: not UTF-8, or a quote that never closes; the message names file and line.
-    """
-    if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path} must be a tab-separated file, but there is none; check --data_dir"
-        )
-    line = 1
-    limit = csv.field_size_limit(sys.maxsize)  # the csv module's own is 131,072 characters
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        if quotechar is None:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        else:
-            reader = csv.reader(file, delimiter="\t", quotechar=quotechar, strict=True)
-        try:
-            for cells in reader:
-                if cells:
-                    yield line, cells
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise ValueError(
-                f"{path}:{line}: must be a row whose cells, where they begin with a quote, end with one and double "
-                f"those inside; got a row the csv reader refuses ({error}); write the file with pandas or csv"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{path}:{line}: must be UTF-8 text from here on, got byte {error.object[error.start]:#04x}; convert "
-                "the file"
-            ) from None
-        finally:
-            csv.field_size_limit(limit)
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Layout of a task's files: where each cell of an example stands.
-
-    Attributes:
-      labels: names of the classes, in class order.
-      text_a, text_b, label, guid: column names, found in the header.
-      quotechar: `"` for files written by pandas or csv, None for raw ones.
-    """
-
-    labels: tuple[str, ...]
-    text_a: str
-    label: str
-    guid: str
-    text_b: str | None = None
-    quotechar: str | None = '"'
-
-    def read(self, path: str | os.PathLike[str], split: Split) -> Iterator[InputExample]:
-        """Yield the examples of one file.
-
-        Raises:
-          ValueError: a missing column, a short row, or an unknown label; the message names file and line.
-        """
-        rows = read_rows(path, self.quotechar)
-        header_line, header = next(rows, (1, []))
-        wanted = [self.guid, self.label, self.text_a] + ([self.text_b] if self.text_b else [])
-        missing = [name for name in wanted if name not in header]
-        if missing:
-            raise ValueError(
-                f"{path}:{header_line}: the first row must be a header with the columns {', '.join(wanted)}; "
-                f"{', '.join(missing)} not found in {header!r}"
-            )
-        for line, cells in rows:
-            if len(cells) != len(header):
-                raise ValueError(
-                    f"{path}:{line}: a row must have {len(header)} tab-separated cells ({', '.join(header)}), got "
-                    f"{len(cells)}; tabs and newlines inside a text need the text in double quotes"
-                )
-            yield self._example(f"{path}:{line}", dict(zip(header, cells, strict=True)), split)
-
-    def _example(self, where: str, row: dict[str, str], split: Split) -> InputExample:
-        if row[self.label] not in self.labels:
-            legal = ", ".join(repr(label) for label in self.labels)
-            raise ValueError(
-                f"{where}: label must be one of {legal}; got {row[self.label]!r}; correct the row"
-            )
-        return InputExample(
-            guid=f"{split}-{row[self.guid]}",
-            text_a=row[self.text_a],
-            text_b=row[self.text_b] if self.text_b else None,
-            label=row[self.label],
-        )
-
-
-class ColumnProcessor(DataProcessor):
-    """Reads train.tsv, dev.tsv and test.tsv by a row of the task table."""
-
-    columns: Columns
+    def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
+        """Return the examples of a split."""
+        raise NotImplementedError
 
     def get_train_examples(self, data_dir: str) -> list[InputExample]:
-        """Return the examples of train.tsv."""
-        return self._read(data_dir, "train")
+        """Return the training examples."""
+        return self.read(data_dir, "train")
 
     def get_dev_examples(self, data_dir: str) -> list[InputExample]:
-        """Return the examples of dev.tsv."""
-        return self._read(data_dir, "dev")
+        """Return the examples to evaluate on."""
+        return self.read(data_dir, "dev")
 
     def get_test_examples(self, data_dir: str) -> list[InputExample]:
-        """Return the examples of test.tsv, with their real labels."""
-        return self._read(data_dir, "test")
+        """Return the examples to predict, with labels where the file has them."""
+        return self.read(data_dir, "test")
+
+
+class TaskProcessor(SplitProcessor):
+    """Reads the files of a known task."""
+
+    def __init__(self, task: tasks.Task) -> None:
+        self.task = task
 
     def get_labels(self) -> list[str]:
         """Return the names of the classes in class order."""
-        return list(self.columns.labels)
+        return list(self.task.labels)
 
-    def _read(self, data_dir: str, split: Split) -> list[InputExample]:
-        path = pathlib.Path(data_dir) / f"{split}.tsv"
-        examples = list(self.columns.read(path, split))
-        if not examples:
-            raise ValueError(f"{path} must hold at least one example below its header, got none")
-        return examples
+    def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
+        """Return the examples of a split.
+
+        Raises:
+          FileNotFoundError: the file is not there.
+          NotImplementedError: the task has no such file.
+          ValueError: a row or label that the task cannot have; the message names file and line.
+        """
+        columns = {"train": self.task.train, "dev": self.task.dev, "test": self.task.test}[split]
+        if columns is None:
+            raise NotImplementedError(
+                f"the task must have a {split} file, but google-research/bert names none; give a file of your own "
+                f"with --{split}_file"
+            )
+        path = pathlib.Path(data_dir) / columns.file
+        return _at_least_one(path, _task_examples(path, columns, split, self.task.labels))
 
 
-class ImdbProcessor(ColumnProcessor):
+def _task_examples(
+    path: pathlib.Path, columns: tasks.Columns, split: Split, labels: Iterable[str]
+) -> Iterator[InputExample]:
+    label_values = columns.label_values or {label: label for label in labels}
+    for number, (line, row) in enumerate(_task_rows(path, columns), int(columns.has_header)):
+        if columns.language is not None and row[0] != columns.language:
+            continue
+        value = None if columns.label is None else row[columns.label]
+        name = number if columns.guid is None else row[columns.guid]
+        yield InputExample(
+            guid=f"{columns.guid_prefix or split}-{name}",
+            text_a=row[columns.text_a],
+            text_b=None if columns.text_b is None else row[columns.text_b],
+            label=None if value is None else _label_of(value, label_values, f"{path}:{line}"),
+        )
+
+
+def _task_rows(path: pathlib.Path, columns: tasks.Columns) -> Iterator[tuple[int, tables.Row]]:
+    used = (columns.guid, columns.label, columns.text_a, columns.text_b)
+    if names := [column for column in used if isinstance(column, str)]:
+        return tables.read_table(path, dict.fromkeys(names, ""))
+    positions = [column for column in used if isinstance(column, int)]
+    return tables.read_positions(
+        path, positions, has_header=columns.has_header, separator=columns.separator
+    )
+
+
+def _label_of(
+    value: str, label_values: Mapping[str, str], where: str, advice: str = "correct the row"
+) -> str:
+    if value not in label_values:
+        legal = ", ".join(repr(value) for value in label_values)
+        raise ValueError(f"{where}: label must be one of {legal}; got {value!r}; {advice}")
+    return label_values[value]
+
+
+def _at_least_one(path: files_lib.Path, examples: Iterable[InputExample]) -> list[InputExample]:
+    found = list(examples)
+    if not found:
+        raise ValueError(f"{path} must hold at least one example, got none; check the file")
+    return found
+
+
+class ImdbProcessor(TaskProcessor):
     """IMDb reviews: header `id label text`, label 1 = positive; `scripts/prepare_imdb.py` writes the files."""
 
-    columns = Columns(labels=("0", "1"), guid="id", label="label", text_a="text")
+    def __init__(self) -> None:
+        super().__init__(tasks.TASKS["imdb"])
 
 
-TASKS: dict[str, type[DataProcessor]] = {"imdb": ImdbProcessor}
-"""Task name -> processor."""
+class ColaProcessor(TaskProcessor):
+    """CoLA of GLUE: label 1 = an acceptable sentence."""
+
+    def __init__(self) -> None:
+        super().__init__(tasks.TASKS["cola"])
 
 
-def find_processor(task_name: str | None, processor: str | None = None) -> DataProcessor:
-    """Return the processor of a task, or an instance of the class `processor` names as package.module:Class.
+class MrpcProcessor(TaskProcessor):
+    """MRPC of GLUE: label 1 = two sentences that mean the same."""
+
+    def __init__(self) -> None:
+        super().__init__(tasks.TASKS["mrpc"])
+
+
+class MnliProcessor(TaskProcessor):
+    """MultiNLI of GLUE, with its matched dev and test files."""
+
+    def __init__(self) -> None:
+        super().__init__(tasks.TASKS["mnli"])
+
+
+class XnliProcessor(TaskProcessor):
+    """XNLI in one language, Chinese unless said otherwise."""
+
+    def __init__(self, language: str = "zh") -> None:
+        super().__init__(tasks.xnli(language))
+
+
+@dataclasses.dataclass(frozen=True)
+class FileProcessor(SplitProcessor):
+    """Reads the user's own files, `options.train_file` and so on, by the names of their columns.
+
+    A guid is the row's cell `guid` or `id`, else split and line number. A test file may lack the label column or
+    leave cells of it empty: those examples are unlabelled.
+
+    Attributes:
+      labels: a trained model's, in class order; () where there is none.
+    """
+
+    options: options_lib.DataConfig
+    labels: Sequence[str] = ()
+
+    def get_labels(self) -> list[str]:
+        """Return the names of the classes in class order.
+
+        They come from `label_map`, else from the training file, else from `labels`. The order is that of `labels` if
+        it holds the same ones; else numeric for integers; else that of the map or, from the training file, Unicode's.
+
+        Raises:
+          FileNotFoundError: the training file is not there.
+          ValueError: fewer than 2 labels, or a training file that says none.
+        """
+        found = list(dict.fromkeys(self._label_values.values()))
+        if len(found) < 2:
+            raise ValueError(
+                f"there must be at least 2 labels to tell apart, got {found}; give them with --train_file and "
+                "--label_column, with --label_map, or with a trained model's --output_dir"
+            )
+        if set(found) == set(self.labels):
+            return list(self.labels)
+        if all(label.removeprefix("-").isdecimal() for label in found):
+            return sorted(found, key=lambda label: (int(label), label))
+        return found if self.options.label_map is not None else sorted(found)
+
+    def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
+        """Return the examples of a split's file; `data_dir` is not looked at.
+
+        Raises:
+          FileNotFoundError: the file is not there.
+          ValueError: no such file is given, a missing column, or an unknown label; the message names file and line.
+        """
+        path: str | None = getattr(self.options, f"{split}_file")
+        if path is None:
+            raise ValueError(
+                f"{split}_file must be given to read the {split} set, got none; add --{split}_file"
+            )
+        return _at_least_one(path, self._examples(path, split))
+
+    def _examples(self, path: str, split: Split) -> Iterator[InputExample]:
+        options = self.options
+        required = {options.text_column: "--text_column"}
+        if options.text_b_column is not None:
+            required[options.text_b_column] = "--text_b_column"
+        if split != "test":
+            required[options.label_column] = "--label_column"
+        advice = "correct the row, or give the value a label with --label_map"
+        for line, row in tables.read_table(path, required):
+            value = row.get(options.label_column, "")
+            label = None
+            if value or split != "test":
+                label = _label_of(value, self._label_values, f"{path}:{line}", advice)
+            yield InputExample(
+                guid=row.get("guid") or row.get("id") or f"{split}-{line}",
+                text_a=row[options.text_column],
+                text_b=None if options.text_b_column is None else row[options.text_b_column],
+                label=label,
+            )
+
+    @functools.cached_property
+    def _label_values(self) -> dict[str, str]:
+        """What the label column writes -> label."""
+        if self.options.label_map is not None:
+            return parse_label_map(self.options.label_map)
+        path, column = self.options.train_file, self.options.label_column
+        values = self.labels if path is None else _distinct(path, column)
+        return {value: value for value in values}
+
+
+def _distinct(path: str, label_column: str) -> set[str]:
+    values = set()
+    for line, row in tables.read_table(path, {label_column: "--label_column"}):
+        values.add(row[label_column])
+        if not row[label_column]:
+            raise ValueError(f"{path}:{line}: label must not be empty; label or remove the row")
+        if len(values) > MAX_LABELS:
+            raise ValueError(
+                f"{path}:{line}: the label column must hold at most {MAX_LABELS} different labels, got more in "
+                f"{label_column!r}; is this the label column? name yours with --label_column"
+            )
+    return values
+
+
+def parse_label_map(text: str) -> dict[str, str]:
+    """Return value -> label of `value=label` pairs with commas between.
+
+    >>> parse_label_map("neg=0, pos=1")
+    {'neg': '0', 'pos': '1'}
+
+    Raises:
+      ValueError: anything else, or a value twice.
+    """
+    label_values: dict[str, str] = {}
+    for pair in text.split(","):
+        value, _, label = (part.strip() for part in pair.partition("="))
+        if not value or not label or "=" in label:
+            raise ValueError(
+                f"label_map must be value=label pairs with commas between, such as pos=1,neg=0; got {pair!r} in "
+                f"{text!r}"
+            )
+        if value in label_values:
+            raise ValueError(
+                f"label_map must name each value once, got {value!r} twice in {text!r}"
+            )
+        label_values[value] = label
+    return label_values
+
+
+def find_processor(
+    options: options_lib.DataConfig, known_labels: Sequence[str] = ()
+) -> DataProcessor:
+    """Return what reads the examples: the user's class, else the user's files, else a task's.
+
+    Args:
+      known_labels: a trained model's, in class order; the user's files may not tell them.
 
     Raises:
       ValueError: the task is unknown, or `processor` names no DataProcessor.
     """
-    if processor is not None:
-        return _import_processor(processor)
-    name = (task_name or "").lower()
-    if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "use --processor for a class of your own"
-        legal = ", ".join(sorted(TASKS))
-        raise ValueError(f"task_name must be one of {legal}; got {task_name!r}; {hint}")
-    return TASKS[name]()
+    if options.processor is not None:
+        return _import_processor(options.processor)
+    if options.train_file or options.dev_file or options.test_file:
+        return FileProcessor(options, known_labels)
+    name = (options.task_name or "").lower()
+    if name not in tasks.TASKS:
+        near = difflib.get_close_matches(name, tasks.TASKS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "give files of your own with --train_file"
+        legal = ", ".join(sorted(tasks.TASKS))
+        raise ValueError(f"task_name must be one of {legal}; got {options.task_name!r}; {hint}")
+    return TaskProcessor(tasks.TASKS[name])
 
 
 def _import_processor(path: str) -> DataProcessor:

@@ -100,7 +100,13 @@ def dense(variables: shapes.Variables, name: str, x: tf.Tensor) -> tf.Tensor:
 
 
 def layer_norm(variables: shapes.Variables, name: str, x: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Normalise the last dimension to mean 0 and variance 1, then scale by gamma and shift by beta.
+    """Normalise the last dimension with the gamma and beta of one place in the network."""
+    place = f"{name}/LayerNorm"
+    return normalise(x, variables[f"{place}/gamma"], variables[f"{place}/beta"], epsilon)
+
+
+def normalise(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Bring the last dimension to mean 0 and variance 1, then scale by gamma and shift by beta.
 
     Source: Ba et al. 2016. A constant row gives beta.
     """
@@ -108,10 +114,17 @@ def layer_norm(variables: shapes.Variables, name: str, x: tf.Tensor, epsilon: fl
     inv_std = tf.math.rsqrt(
         tf.reduce_mean(tf.math.squared_difference(x, mean), axis=-1, keepdims=True) + epsilon
     )
-    gamma = variables[f"{name}/LayerNorm/gamma"]
     # not ((x - mean) * inv_std) * gamma: TensorFlow 2.15.1's oneDNN remapper aborts the process on that chain when
     # the shape is unknown to a TF1 session
-    return (x - mean) * (inv_std * gamma) + variables[f"{name}/LayerNorm/beta"]
+    return (x - mean) * (inv_std * gamma) + beta
+
+
+def look_up(table: tf.Tensor, ids: tf.Tensor, *, one_hot: bool = False) -> tf.Tensor:
+    """Return the table's row of each id, i[...] to f[..., d]; `one_hot` multiplies instead of gathering."""
+    if not one_hot:
+        return tf.gather(table, ids)
+    rows = tf.one_hot(ids, table.shape[0], dtype=table.dtype)
+    return tf.einsum("...v,vd->...d", rows, table)
 
 
 def look_up_words(
@@ -122,10 +135,7 @@ def look_up_words(
     scope: str = "bert",
 ) -> shapes.Embeddings:
     """Return the word-table row of each token; `one_hot` multiplies instead of gathering, which TPUs prefer."""
-    table = variables[f"{scope}/embeddings/word_embeddings"]
-    if not one_hot:
-        return tf.gather(table, input_ids)
-    return tf.einsum("btv,vd->btd", tf.one_hot(input_ids, table.shape[0], dtype=table.dtype), table)
+    return look_up(variables[f"{scope}/embeddings/word_embeddings"], input_ids, one_hot=one_hot)
 
 
 def embed(
@@ -140,10 +150,26 @@ def embed(
     """Add position and segment to the word embeddings and normalise."""
     segments = variables[f"{scope}/embeddings/token_type_embeddings"]
     positions = variables[f"{scope}/embeddings/position_embeddings"][: tf.shape(word_embeddings)[1]]
-    one_hot = tf.one_hot(segment_ids, config.type_vocab_size, dtype=segments.dtype)
-    summed = word_embeddings + tf.einsum("bts,sd->btd", one_hot, segments) + positions[tf.newaxis]
+    # one-hot: the quicker way for so small a table
+    summed = word_embeddings + look_up(segments, segment_ids, one_hot=True) + positions[tf.newaxis]
     normed = layer_norm(variables, f"{scope}/embeddings", summed, config.layer_norm_eps)
     return dropout(normed, config.hidden_dropout_prob, "embeddings")
+
+
+def attend(
+    query: tf.Tensor, key: tf.Tensor, mask_scores: tf.Tensor | float
+) -> shapes.AttentionProbs:
+    """Return how much each query attends to each key: scaled dot products f[b, q, h, e] with f[b, k, h, e], softmax.
+
+    Source: Vaswani et al. 2017, section 3.2.
+    """
+    scores = tf.einsum("bqhe,bkhe->bhqk", query, key) / math.sqrt(query.shape[-1])
+    return tf.nn.softmax(scores + mask_scores, axis=-1)
+
+
+def mix(probs: shapes.AttentionProbs, value: tf.Tensor) -> tf.Tensor:
+    """Average the values f[b, k, h, e] that each query attends to: f[b, q, h, e]."""
+    return tf.einsum("bhqk,bkhe->bqhe", probs, value)
 
 
 def self_attention(
@@ -162,18 +188,14 @@ def self_attention(
 
     Returns:
       The context f[b, t, d], heads side by side, and the softmax before dropout f[b, h, q, k].
-
-    Source: Vaswani et al. 2017, section 3.2.
     """
     query, key, value = (
         _split_heads(dense(variables, f"{layer}/attention/self/{name}", hidden), config)
         for name in ("query", "key", "value")
     )
-    scores = tf.einsum("bqhe,bkhe->bhqk", query, key) / math.sqrt(config.size_per_head)
-    probs = tf.nn.softmax(scores + mask_scores, axis=-1)
+    probs = attend(query, key, mask_scores)
     dropped = dropout(probs, config.attention_probs_dropout_prob, f"{layer}/attention/self")
-    context = tf.einsum("bhqk,bkhe->bqhe", dropped, value)
-    return tf.reshape(context, tf.shape(hidden)), probs
+    return tf.reshape(mix(dropped, value), tf.shape(hidden)), probs
 
 
 def _split_heads(x: shapes.Hidden, config: config_lib.BertConfig) -> tf.Tensor:

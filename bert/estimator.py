@@ -1,13 +1,13 @@
-"""The Estimator: the project's only `model_fn`, and what builds, trains, evaluates and predicts with it.
+"""The Estimator: the project's only `model_fn`, and what builds an Estimator or a TPUEstimator around it.
 
-Everything that knows `tf.estimator` is here. Leaves to others: the network (`classifier`), batches (`input_fn`).
+Everything that knows `tf.estimator` is here. Leaves to others: the network (`classifier`), batches (`input_fn`), the
+course of a training (`training`).
 """
 
 import dataclasses
 import logging
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -15,22 +15,18 @@ import tensorflow as tf
 from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
-from bert import datasets
 from bert import encoder
 from bert import features as features_lib
-from bert import files
-from bert import input_fn as input_fn_lib
 from bert import metrics
 from bert import model_folder
 from bert import optimization
-from bert import options as options_lib
 from bert import shapes
-from bert import tokenization
 from bert import weights
 
 _log = logging.getLogger(__name__)
 
 ModelFn = Callable[..., tf.estimator.EstimatorSpec]
+_tpu = tf.compat.v1.estimator.tpu
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,120 +34,215 @@ class Model:
     """What the graph is made of.
 
     Attributes:
+      pooling: name of the head, as `classifier.find_head` takes it.
       init_checkpoint: TF1 checkpoint of release names to start from; None starts from random weights.
+      keeps_classifier: False starts the output layer anew, whatever the checkpoint holds of it.
       use_one_hot_embeddings: look words up by a one-hot product, which TPUs prefer.
     """
 
     config: config_lib.BertConfig
     num_labels: int
-    pooling: config_lib.Pooling = "default"
+    pooling: str = "default"
     init_checkpoint: str | None = None
+    keeps_classifier: bool = True
     use_one_hot_embeddings: bool = False
 
 
-def model_of(parts: model_folder.Parts, output_dir: files.Path, *, to_train: bool = False) -> Model:
+def model_of(
+    parts: model_folder.Parts, model_dir: str | os.PathLike[str], *, to_train: bool = False
+) -> Model:
     """Return the model of a classifier's parts; the folder's own checkpoint, where it has one, is all it starts from.
 
     Raises:
-      ValueError: there is nothing to evaluate or predict with.
+      ValueError: there is nothing to evaluate or predict with, or the folder's checkpoint is another model's.
     """
-    started = checkpoints.latest_step(output_dir) is not None
-    start = None if started else parts.init_checkpoint
-    if not (to_train or started or start):
+    newest = tf.train.latest_checkpoint(str(model_dir))
+    start = None if newest else parts.init_checkpoint
+    if not (to_train or newest or start):
         raise ValueError(
-            f"{output_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
+            f"{model_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
         )
-    return Model(parts.config, len(parts.labels), parts.record.pooling, start)
+    if newest:
+        wanted = classifier.variable_shapes(parts.config, len(parts.labels), parts.record.pooling)
+        checkpoints.compare(newest, wanted, wanted)
+    return Model(
+        parts.config, len(parts.labels), parts.record.pooling, start, parts.keeps_classifier
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How the weights are trained; `seed` keys dropout together with the step."""
+class Training:
+    """How the weights are trained.
+
+    Attributes:
+      learning_rate: the schedule's highest.
+      schedule: name of a schedule of `optimization.SCHEDULES`.
+      seed: keys dropout together with the step.
+      class_weights: factor of an example's loss by its class; None weighs all alike.
+      gradient_accumulation_steps: parts in which a batch is computed, one after the other.
+      freeze_encoder: train the head and the output layer only.
+    """
 
     learning_rate: float
     num_train_steps: int
     num_warmup_steps: int
+    schedule: str = "default"
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None
+    gradient_accumulation_steps: int = 1
+    freeze_encoder: bool = False
 
 
-def model_fn_builder(
+@dataclasses.dataclass(frozen=True)
+class Tpu:
+    """Where the TPU is; `use_tpu` False runs the same TPUEstimator on the CPU or GPU at hand."""
+
+    name: str | None = None
+    zone: str | None = None
+    project: str | None = None
+    master: str | None = None
+    num_cores: int = 8
+    iterations_per_loop: int = 1000
+    use_tpu: bool = True
+
+
+def build_model_fn(
     model: Model,
-    schedule: Schedule | None = None,
+    training: Training | None = None,
     extras: tuple[classifier.PredictExtra, ...] = (),
-    use_tpu: bool = False,
+    tpu: Tpu | None = None,
 ) -> ModelFn:
-    """Return the Estimator's `model_fn` for TRAIN, EVAL and PREDICT.
+    """Return the `model_fn` for TRAIN, EVAL and PREDICT.
 
     Args:
-      schedule: needed for TRAIN only.
+      training: needed for TRAIN only.
       extras: run in PREDICT only; their tensors join `probabilities` and `pred_class`.
+      tpu: given, the specs are a TPUEstimator's.
     """
+    on_tpu = tpu is not None and tpu.use_tpu
 
     def model_fn(
-        features: Mapping[str, tf.Tensor], labels: None, mode: str, params: Mapping[str, Any]
+        features: Mapping[str, tf.Tensor],
+        labels: None,
+        mode: str,
+        params: Mapping[str, Any],
+        config: tf.estimator.RunConfig | None = None,
     ) -> tf.estimator.EstimatorSpec:
         del labels, params
         batch = features_lib.Features.from_dict(features)
         is_training = mode == tf.estimator.ModeKeys.TRAIN
-        variables = _create_variables(model, is_training)
-        step = tf.compat.v1.train.get_or_create_global_step()
-        seed = schedule.seed if schedule else 0
-        outputs = classifier.forward(
-            variables,
-            model.config,
-            batch,
-            pooling=model.pooling,
-            dropout=encoder.stateless_dropout(seed, step) if is_training else encoder.keep_all,
-            one_hot=model.use_one_hot_embeddings,
-        )
-        if mode == tf.estimator.ModeKeys.PREDICT:
-            predictions = _predictions(outputs, batch, extras)
-            return tf.estimator.EstimatorSpec(mode, predictions=predictions)
-        loss = _mean_loss(outputs.logits, batch)
-        if not is_training:
-            metric_ops = metrics.evaluation_metrics(
-                outputs.logits, batch.label_ids, batch.is_real_example
+        frozen = is_training and training is not None and training.freeze_encoder
+        is_restored = config is not None and tf.train.latest_checkpoint(config.model_dir)
+        needs_all = not (is_training or is_restored)
+        variables, scaffold_fn = _create_variables(model, frozen, needs_all, on_tpu)
+        if is_training:
+            if training is None:
+                raise ValueError("training must have its settings; pass a Training")
+            loss, train_op = _train_step(model, training, variables, batch, on_tpu)
+            spec = _tpu.TPUEstimatorSpec(
+                mode, loss=loss, train_op=train_op, scaffold_fn=scaffold_fn
             )
-            return tf.estimator.EstimatorSpec(mode, loss=loss, eval_metric_ops=metric_ops)
-        if schedule is None:
-            raise ValueError("training must have a schedule; pass one to model_fn_builder")
-        train_op = optimization.create_optimizer(
-            loss,
-            schedule.learning_rate,
-            schedule.num_train_steps,
-            schedule.num_warmup_steps,
-            use_tpu,
-        )
-        return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+        elif mode == tf.estimator.ModeKeys.EVAL:
+            logits = _forward(model, variables, batch).logits
+            real = (
+                tf.ones_like(batch.label_ids)
+                if batch.is_real_example is None
+                else batch.is_real_example
+            )
+            spec = _tpu.TPUEstimatorSpec(
+                mode,
+                loss=metrics.mean_loss(logits, batch.label_ids, batch.is_real_example),
+                eval_metrics=(metrics.evaluation_metrics, [logits, batch.label_ids, real]),
+                scaffold_fn=scaffold_fn,
+            )
+        else:
+            predictions = _predictions(_forward(model, variables, batch), batch, extras)
+            spec = _tpu.TPUEstimatorSpec(mode, predictions=predictions, scaffold_fn=scaffold_fn)
+        return spec if tpu is not None else spec.as_estimator_spec()
 
     return model_fn
 
 
-def _create_variables(model: Model, is_training: bool) -> dict[str, tf.Tensor]:
+def _forward(
+    model: Model,
+    variables: shapes.Variables,
+    batch: features_lib.Features,
+    dropout: shapes.Dropout = encoder.keep_all,
+) -> classifier.BertOutputs:
+    return classifier.forward(
+        variables,
+        model.config,
+        batch,
+        pooling=model.pooling,
+        dropout=dropout,
+        one_hot=model.use_one_hot_embeddings,
+    )
+
+
+def _create_variables(
+    model: Model, frozen: bool, needs_all: bool, on_tpu: bool
+) -> tuple[dict[str, tf.Tensor], Callable[[], tf.compat.v1.train.Scaffold] | None]:
+    """Return the graph's variables, and for a TPU the function that makes them start from the checkpoint."""
     wanted = classifier.variable_shapes(model.config, model.num_labels, model.pooling)
-    variables = weights.create(wanted, model.config.initializer_range)
-    if model.init_checkpoint:
-        encoder = weights.encoder_shapes(model.config)
-        report = checkpoints.compare(model.init_checkpoint, wanted, encoder)
-        if report.missing and not is_training:
-            raise ValueError(
-                f"{model.init_checkpoint} must hold a fine-tuned classifier to evaluate or predict with, but lacks "
-                f"{', '.join(report.missing)}; train first"
-            )
-        for line in report.lines():
-            _log.info(line)
-        tf.compat.v1.train.init_from_checkpoint(
-            model.init_checkpoint, {name: name for name in report.initialised}
+    of_encoder = weights.encoder_shapes(model.config)
+    of_head = {name: shape for name, shape in wanted.items() if name not in of_encoder}
+    spread = model.config.initializer_range
+    variables = weights.create(of_encoder, spread, trainable=not frozen)
+    variables |= weights.create(of_head, spread)
+    if not model.init_checkpoint:
+        return variables, None
+    if not model.keeps_classifier:
+        wanted = {name: wanted[name] for name in wanted if name not in classifier.OUTPUT_LAYER}
+    report = checkpoints.compare(model.init_checkpoint, wanted, of_encoder)
+    if report.missing and needs_all:
+        raise ValueError(
+            f"{model.init_checkpoint} must hold a fine-tuned classifier to evaluate or predict with, but lacks "
+            f"{', '.join(report.missing)}; train first"
         )
-    return variables
+    for line in report.lines():
+        _log.info(line)
+
+    def start_from_checkpoint() -> tf.compat.v1.train.Scaffold:
+        assignment = {name: name for name in report.initialised}
+        tf.compat.v1.train.init_from_checkpoint(model.init_checkpoint, assignment)
+        return tf.compat.v1.train.Scaffold()
+
+    if on_tpu:
+        return variables, start_from_checkpoint
+    start_from_checkpoint()
+    return variables, None
 
 
-def _mean_loss(logits: shapes.Logits, batch: features_lib.Features) -> shapes.Scalar:
-    losses = metrics.example_losses(logits, batch.label_ids)
-    if batch.is_real_example is None:
-        return tf.reduce_mean(losses)
-    real = tf.cast(batch.is_real_example, losses.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(losses * real), tf.reduce_sum(real))
+def _train_step(
+    model: Model,
+    training: Training,
+    variables: shapes.Variables,
+    batch: features_lib.Features,
+    on_tpu: bool,
+) -> tuple[shapes.Scalar, tf.Operation]:
+    step = tf.compat.v1.train.get_or_create_global_step()
+    parts = training.gradient_accumulation_steps
+
+    def loss_of_part(index: tf.Tensor | int) -> shapes.Scalar:
+        part = features_lib.part_of(batch, index, parts)
+        dropout = encoder.stateless_dropout(
+            training.seed, step * parts + tf.cast(index, step.dtype)
+        )
+        logits = _forward(model, variables, part, dropout).logits
+        return metrics.mean_loss(
+            logits, part.label_ids, part.is_real_example, training.class_weights
+        )
+
+    trained = tf.compat.v1.trainable_variables()
+    if parts == 1:
+        loss = loss_of_part(0)
+        gradients = tf.gradients(loss, trained)
+    else:
+        loss, gradients = optimization.mean_over_parts(loss_of_part, parts, trained)
+    learning_rate = optimization.SCHEDULES[training.schedule](
+        step, training.learning_rate, training.num_train_steps, training.num_warmup_steps
+    )
+    return loss, optimization.train_step(gradients, trained, learning_rate, use_tpu=on_tpu)
 
 
 def _predictions(
@@ -176,93 +267,63 @@ def _predictions(
 def build_estimator(
     model_dir: str | os.PathLike[str],
     model: Model,
-    schedule: Schedule | None = None,
+    training: Training | None = None,
     extras: tuple[classifier.PredictExtra, ...] = (),
     *,
     predict_batch_size: int = 8,
+    eval_batch_size: int = 8,
+    train_batch_size: int = 32,
     save_checkpoints_steps: int = 1000,
     log_every_steps: int = 100,
+    tpu: Tpu | None = None,
 ) -> tf.estimator.Estimator:
-    """Return the Estimator of a model folder.
+    """Return the Estimator of a model folder; its `train` takes any input function and hooks of your own.
 
     Args:
-      predict_batch_size: goes to input functions as `params["batch_size"]`.
+      predict_batch_size: goes to input functions as `params["batch_size"]`; a TPUEstimator's are by phase.
+      tpu: given, a TPUEstimator is built from the same `model_fn`.
     """
     session = tf.compat.v1.ConfigProto()
     session.gpu_options.allow_growth = True
-    run_config = tf.estimator.RunConfig(
-        model_dir=str(model_dir),
-        tf_random_seed=schedule.seed if schedule else 0,
-        save_checkpoints_steps=save_checkpoints_steps,
-        save_summary_steps=min(log_every_steps, save_checkpoints_steps),
-        log_step_count_steps=log_every_steps,
-        session_config=session,
+    settings = {
+        "model_dir": str(model_dir),
+        "tf_random_seed": training.seed if training else 0,
+        "save_checkpoints_steps": save_checkpoints_steps,
+        "save_summary_steps": min(log_every_steps, save_checkpoints_steps),
+        "log_step_count_steps": log_every_steps,
+        "session_config": session,
+    }
+    model_fn = build_model_fn(model, training, extras, tpu)
+    if tpu is None:
+        return tf.estimator.Estimator(
+            model_fn,
+            config=tf.estimator.RunConfig(**settings),
+            params={"batch_size": predict_batch_size},
+        )
+    return _tpu.TPUEstimator(
+        model_fn=model_fn,
+        config=_tpu_run_config(tpu, settings),
+        use_tpu=tpu.use_tpu,
+        train_batch_size=train_batch_size,
+        eval_batch_size=eval_batch_size,
+        predict_batch_size=predict_batch_size,
     )
-    return tf.estimator.Estimator(
-        model_fn_builder(model, schedule, extras),
-        config=run_config,
-        params={"batch_size": predict_batch_size},
-    )
 
 
-class StepHook(tf.estimator.SessionRunHook):
-    """Calls back after every step of a session with (steps done in all, loss); for entry points' progress."""
-
-    def __init__(self, report: Callable[[int, float], object], start_step: int = 0) -> None:
-        """Keep the callback; in evaluation, whose graph has no single loss, it gets NaN."""
-        self._report = report
-        self._step = start_step
-        self._losses: list[tf.Tensor] = []
-
-    def begin(self) -> None:
-        """Find the loss, which the Estimator puts into the graph's collection when it trains."""
-        self._losses = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.LOSSES)
-
-    def before_run(self, run_context: Any) -> Any:
-        """Ask for the loss beside whatever the step computes."""
-        del run_context
-        return tf.estimator.SessionRunArgs(self._losses)
-
-    def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Report one step."""
-        del run_context
-        self._step += 1
-        self._report(self._step, float(run_values.results[-1]) if run_values.results else math.nan)
-
-
-def train(
-    parts: model_folder.Parts,
-    tokenizer: tokenization.FullTokenizer,
-    examples: Sequence[datasets.InputExample],
-    options: options_lib.RunConfig,
-    steps: int,
-    report: Callable[[int, float], object],
-) -> None:
-    """Train up to `steps`, from the folder's newest checkpoint where it has one; the folder is then whole.
-
-    Args:
-      report: called after every step with (steps done, loss).
-    """
-    folder = str(options.output_dir)
-    done = checkpoints.latest_step(folder) or 0
-    input_fn = input_fn_lib.from_examples(
-        examples,
-        parts.labels,
-        parts.record.max_seq_length,
-        tokenizer,
-        os.path.join(folder, "train.tf_record"),
-        batch_size=options.train_batch_size,
-        seed=options.seed,
-        start_step=done,
-    )
-    parts.save(folder)
-    estimator = build_estimator(
-        folder,
-        model_of(parts, folder, to_train=True),
-        Schedule(
-            options.learning_rate, steps, int(steps * options.warmup_proportion), options.seed
+def _tpu_run_config(tpu: Tpu, settings: dict[str, Any]) -> Any:
+    cluster = None
+    if tpu.use_tpu and tpu.name:
+        cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu.name, zone=tpu.zone, project=tpu.project
+        )
+    per_host = _tpu.InputPipelineConfig.PER_HOST_V2
+    return _tpu.RunConfig(
+        cluster=cluster,
+        master=tpu.master,
+        tpu_config=_tpu.TPUConfig(
+            iterations_per_loop=tpu.iterations_per_loop,
+            num_shards=tpu.num_cores,
+            per_host_input_for_training=per_host,
         ),
-        save_checkpoints_steps=options.save_checkpoints_steps,
-        log_every_steps=max(1, min(100, steps // 20)),
+        **settings,
     )
-    estimator.train(input_fn, max_steps=steps, hooks=[StepHook(report, done)])

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bert import config as config_lib
 from bert import datasets
 from bert import files
 from bert import shapes
@@ -40,6 +41,20 @@ class Features(NamedTuple):
         return cls(**{name: features[name] for name in cls._fields if name in features})
 
 
+def part_of(batch: Features, index: tf.Tensor | int, parts: int) -> Features:
+    """Return one of `parts` equally large parts of a batch, whose size must be a multiple of `parts`."""
+    if parts == 1:
+        return batch
+
+    def cut(values: tf.Tensor | None) -> tf.Tensor | None:
+        if values is None:
+            return None
+        size = tf.shape(values)[0] // parts
+        return values[index * size : (index + 1) * size]
+
+    return Features(*map(cut, batch))
+
+
 class Encoding(NamedTuple):
     """One example as tokens and integers, not padded.
 
@@ -47,7 +62,7 @@ class Encoding(NamedTuple):
       tokens: pieces with their character spans; [CLS] and [SEP] included.
       input_ids: vocabulary line of each token.
       segment_ids: 0 or 1 of each token.
-      truncated: tokens of text_a and text_b that did not fit and were cut from their ends.
+      truncated: tokens of text_a and text_b that did not fit and were cut.
     """
 
     tokens: tuple[tokenization.Token, ...]
@@ -80,29 +95,35 @@ def kept_lengths(length_a: int, length_b: int, room: int) -> tuple[int, int]:
     return length_a, length_b
 
 
+def kept_pieces(
+    pieces: tuple[tokenization.Token, ...], length: int, truncation: config_lib.Truncation
+) -> tuple[tokenization.Token, ...]:
+    """Return the `length` pieces of a text that are read.
+
+    "head" keeps its start, "tail" its end, "head_tail" a quarter of `length` from its start and the rest from its end.
+
+    Source: Sun et al. 2019, How to Fine-Tune BERT for Text Classification?, section 5.3.1 (128 + 382 of 510 tokens).
+    """
+    from_start = {"head": length, "tail": 0, "head_tail": length // 4}[truncation]
+    return pieces[:from_start] + pieces[len(pieces) - (length - from_start) :]
+
+
 def encode(
-    tokenizer: tokenization.FullTokenizer, text_a: str, text_b: str | None, max_seq_length: int
+    tokenizer: tokenization.FullTokenizer,
+    text_a: str,
+    text_b: str | None,
+    max_seq_length: int,
+    truncation: config_lib.Truncation = "head",
 ) -> Encoding:
     """Turn one text, or a pair, into [CLS] A [SEP] or [CLS] A [SEP] B [SEP] of at most `max_seq_length` tokens."""
-    pieces_a = tokenizer.tokenize_with_spans(text_a)
-    if text_b is None:
-        return _assemble(tokenizer, (pieces_a,), (min(len(pieces_a), max_seq_length - 2),))
-    pieces_b = tokenizer.tokenize_with_spans(text_b, sentence=1)
-    return _assemble(
-        tokenizer,
-        (pieces_a, pieces_b),
-        kept_lengths(len(pieces_a), len(pieces_b), max_seq_length - 3),
-    )
-
-
-def _assemble(
-    tokenizer: tokenization.FullTokenizer,
-    sentences: Sequence[tuple[tokenization.Token, ...]],
-    kept: Sequence[int],
-) -> Encoding:
+    sentences = [tokenizer.tokenize_with_spans(text_a)]
+    kept = [min(len(sentences[0]), max_seq_length - 2)]
+    if text_b is not None:
+        sentences.append(tokenizer.tokenize_with_spans(text_b, sentence=1))
+        kept = [*kept_lengths(len(sentences[0]), len(sentences[1]), max_seq_length - 3)]
     tokens = [tokenization.Token(tokenization.CLS, 0, 0, 0, is_special=True)]
     for sentence, (pieces, length) in enumerate(zip(sentences, kept, strict=True)):
-        tokens.extend(pieces[:length])
+        tokens.extend(kept_pieces(pieces, length, truncation))
         end = tokens[-1].end if length else 0
         tokens.append(tokenization.Token(tokenization.SEP, end, end, sentence, is_special=True))
     cut = [len(pieces) - length for pieces, length in zip(sentences, kept, strict=True)]
@@ -115,10 +136,13 @@ def _assemble(
 
 
 def encode_example(
-    tokenizer: tokenization.FullTokenizer, example: datasets.InputExample, max_seq_length: int
+    tokenizer: tokenization.FullTokenizer,
+    example: datasets.InputExample,
+    max_seq_length: int,
+    truncation: config_lib.Truncation = "head",
 ) -> Encoding:
     """Encode an example's text or pair of texts."""
-    return encode(tokenizer, example.text_a, example.text_b, max_seq_length)
+    return encode(tokenizer, example.text_a, example.text_b, max_seq_length, truncation)
 
 
 def label_index(example: datasets.InputExample, label_list: Sequence[str]) -> int:
@@ -163,6 +187,7 @@ def convert_single_example(
     label_list: Sequence[str],
     max_seq_length: int,
     tokenizer: tokenization.FullTokenizer,
+    truncation: config_lib.Truncation = "head",
 ) -> InputFeatures:
     """Encode and pad one example; a `PaddingInputExample` becomes zeros marked as not real.
 
@@ -173,7 +198,24 @@ def convert_single_example(
         zeros = [0] * max_seq_length
         return InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)
     label = label_index(example, label_list)
-    return pad_encoding(encode_example(tokenizer, example, max_seq_length), max_seq_length, label)
+    encoding = encode_example(tokenizer, example, max_seq_length, truncation)
+    return pad_encoding(encoding, max_seq_length, label)
+
+
+def convert_examples_to_features(
+    examples: Iterable[datasets.InputExample | datasets.PaddingInputExample],
+    label_list: Sequence[str],
+    max_seq_length: int,
+    tokenizer: tokenization.FullTokenizer,
+) -> list[InputFeatures]:
+    """Encode and pad examples in memory.
+
+    Source: google-research/bert, run_classifier.convert_examples_to_features.
+    """
+    return [
+        convert_single_example(index, example, label_list, max_seq_length, tokenizer)
+        for index, example in enumerate(examples)
+    ]
 
 
 def columns(
@@ -214,6 +256,7 @@ def file_based_convert_examples_to_features(
     max_seq_length: int,
     tokenizer: tokenization.FullTokenizer,
     output_file: str | os.PathLike[str],
+    truncation: config_lib.Truncation = "head",
 ) -> int:
     """Write examples to a TFRecord file and return their number; the file appears only when it is whole.
 
@@ -222,7 +265,9 @@ def file_based_convert_examples_to_features(
     count = 0
     with files.draft(output_file) as path, tf.io.TFRecordWriter(str(path)) as writer:
         for index, example in enumerate(examples):
-            padded = convert_single_example(index, example, label_list, max_seq_length, tokenizer)
+            padded = convert_single_example(
+                index, example, label_list, max_seq_length, tokenizer, truncation
+            )
             writer.write(serialize(padded))
             count += 1
     return count

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from bert import config as config_lib
 from bert import datasets
 from bert import features as features_lib
 from bert import files
@@ -22,17 +23,17 @@ def file_based_input_fn_builder(
     *,
     batch_size: int | None = None,
     seed: int = 0,
-    start_step: int = 0,
+    skip_examples: int = 0,
 ) -> InputFn:
     """Return an Estimator `input_fn(params)` over a TFRecord file.
 
     Training shuffles the whole file (not a buffer of it: label-sorted files train properly), anew in every epoch, and
-    never ends; the order is a function of `seed` alone, so that `start_step` continues an interrupted run where it
-    stood.
+    never ends; the order is a function of `seed` alone, so that `skip_examples` continues an interrupted run
+    where it stood.
 
     Args:
       batch_size: examples in a batch; None takes `params["batch_size"]`, as google-research/bert does.
-      start_step: training batches to skip, normally the global step of the checkpoint that is resumed.
+      skip_examples: training examples to leave out at the start, those that the resumed checkpoint has seen.
 
     Source: google-research/bert, run_classifier.file_based_input_fn_builder, which shuffles 100 at a time after
     repeating.
@@ -48,7 +49,7 @@ def file_based_input_fn_builder(
         records = tf.data.TFRecordDataset(str(input_file))
         if is_training:
             count = features_lib.count_records(input_file)
-            records = _shuffled_epochs(records, count, seed).skip(start_step * size)
+            records = _shuffled_epochs(records, count, seed).skip(skip_examples)
         examples = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
         return examples.batch(size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
 
@@ -63,22 +64,20 @@ def from_examples(
     record_file: files.Path,
     *,
     batch_size: int,
-    seed: int = 0,
-    start_step: int | None = None,
+    truncation: config_lib.Truncation = "head",
+    for_tpu: bool = False,
 ) -> InputFn:
-    """Write examples to a TFRecord file and return an `input_fn` over it; a `start_step` makes it one for training."""
+    """Write examples to a TFRecord file and return an `input_fn` that reads it once, in order.
+
+    Args:
+      for_tpu: fill the last batch with padding examples, and let the TPUEstimator share a batch out among its cores.
+    """
+    padding = [datasets.PaddingInputExample()] * (-len(examples) % batch_size if for_tpu else 0)
     features_lib.file_based_convert_examples_to_features(
-        examples, label_list, seq_length, tokenizer, record_file
+        [*examples, *padding], label_list, seq_length, tokenizer, record_file, truncation
     )
-    is_training = start_step is not None
     return file_based_input_fn_builder(
-        record_file,
-        seq_length,
-        is_training=is_training,
-        drop_remainder=is_training,
-        batch_size=batch_size,
-        seed=seed,
-        start_step=start_step or 0,
+        record_file, seq_length, False, for_tpu, batch_size=None if for_tpu else batch_size
     )
 
 

@@ -12,6 +12,27 @@ def example_losses(logits: shapes.Logits, label_ids: shapes.Labels) -> shapes.Pe
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label_ids, logits=logits)
 
 
+def mean_loss(
+    logits: shapes.Logits,
+    label_ids: shapes.Labels,
+    is_real_example: shapes.Labels | None = None,
+    class_weights: tuple[float, ...] | None = None,
+) -> shapes.Scalar:
+    """Return the mean loss of the real examples; 0 where there are none.
+
+    Args:
+      class_weights: factor of an example's loss by its class; the mean still divides by the number of examples (as
+        Keras does, not by the sum of weights as PyTorch does), so that the parts of a batch add up to the whole.
+    """
+    losses = example_losses(logits, label_ids)
+    if class_weights is not None:
+        losses *= tf.gather(tf.constant(class_weights, losses.dtype), label_ids)
+    if is_real_example is None:
+        return tf.reduce_mean(losses)
+    real = tf.cast(is_real_example, losses.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * real), tf.reduce_sum(real))
+
+
 def evaluation_metrics(
     logits: shapes.Logits, label_ids: shapes.Labels, is_real_example: shapes.Labels | None
 ) -> MetricOps:

@@ -6,18 +6,27 @@ finding named weights (`pretrained`), converting them (`checkpoints`), the graph
 
 import collections
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from bert import checkpoints
 from bert import config as config_lib
+from bert import conversion
+from bert import datasets
+from bert import features
 from bert import files
 from bert import options as options_lib
 from bert import pretrained
+from bert import tf_hub
 from bert import tokenization
+
+_log = logging.getLogger(__name__)
+
+BEST = "best"  # folder inside an output_dir: the best model on the dev set, without the optimiser's slots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +35,14 @@ class Parts:
 
     Attributes:
       init_checkpoint: TF1 checkpoint to start from; None starts from random weights.
+      keeps_classifier: False where that checkpoint's classifier was trained for other labels.
     """
 
     config: config_lib.BertConfig
     record: config_lib.ClassifierConfig
     vocab_file: str
     init_checkpoint: str | None
+    keeps_classifier: bool = True
 
     @property
     def labels(self) -> list[str]:
@@ -44,7 +55,13 @@ class Parts:
         Raises:
           ValueError: the vocabulary has more entries than the word table has rows.
         """
-        tokenizer = tokenization.FullTokenizer(self.vocab_file, self.record.do_lower_case)
+        tokenizer = tokenization.FullTokenizer(
+            self.vocab_file,
+            self.record.do_lower_case,
+            strip_accents=self.record.strip_accents,
+            tokenize_chinese_chars=self.record.tokenize_chinese_chars,
+            max_input_chars_per_word=self.record.max_input_chars_per_word,
+        )
         entries = max(tokenizer.vocab.values()) + 1
         if entries > self.config.vocab_size:
             raise ValueError(
@@ -52,6 +69,14 @@ class Parts:
                 f"{entries}; use the vocabulary and the config of the same model"
             )
         return tokenizer
+
+    def encode(
+        self, tokenizer: tokenization.FullTokenizer, example: datasets.InputExample
+    ) -> features.Encoding:
+        """Return an example's tokens as the model reads them, cut to its length."""
+        return features.encode_example(
+            tokenizer, example, self.record.max_seq_length, self.record.truncation
+        )
 
     def vocabulary_bytes(self) -> bytes:
         """Return the vocabulary file as it is."""
@@ -65,36 +90,97 @@ class Parts:
         self.record.save(folder)
 
 
-def load(model_dir: files.Path) -> Parts:
-    """Return the parts of a trained folder, with its newest checkpoint.
+class Sources(NamedTuple):
+    """Where the parts of a run may come from, the first first; each holds fields of `Parts` and of its record."""
+
+    given: dict[str, Any]
+    trained: dict[str, Any]
+    named: dict[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the classifier that is there already, in class order; none where there is none."""
+        return tuple(self.trained.get("labels", self.named.get("labels", ())))
+
+
+def load(model: files.Path) -> Parts:
+    """Return the parts of a trained classifier, with its best checkpoint, or else its newest.
+
+    Args:
+      model: an output_dir, or a fine-tuned Hugging Face classifier, as a folder or by its id.
 
     Raises:
       FileNotFoundError: the folder holds no trained classifier.
     """
-    parts = _trained(model_dir)
-    checkpoint = tf.train.latest_checkpoint(str(model_dir))
-    if not parts or checkpoint is None:
-        lacking = "checkpoint" if parts else config_lib.CLASSIFIER_FILE
+    parts = _trained(best_folder(model))
+    if parts:
+        checkpoint = tf.train.latest_checkpoint(str(best_folder(model)))
+        if checkpoint is None:
+            raise FileNotFoundError(
+                f"{model} must be the output_dir of a finished training, but it holds no checkpoint; train with "
+                "run_classifier.py --do_train"
+            )
+        return _assemble(parts | {"init_checkpoint": checkpoint})
+    try:
+        parts = _named(str(model))
+    except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{model_dir} must be the output_dir of a finished training, but it holds no {lacking}; train with "
-            "run_classifier.py --do_train"
+            f"{model} must be the output_dir of a finished training or a fine-tuned Hugging Face classifier, but holds "
+            f"no {config_lib.CLASSIFIER_FILE} and is no such folder ({error})"
+        ) from None
+    if not parts.get("labels"):
+        raise FileNotFoundError(
+            f"{model} must hold a trained classifier, but it holds an encoder only; train with run_classifier.py "
+            f"--do_train --model={model}"
         )
-    return _assemble(parts | {"init_checkpoint": checkpoint})
+    return _assemble(parts)
 
 
-def resolve(options: options_lib.RunConfig, labels: Sequence[str]) -> Parts:
+def best_folder(model_dir: files.Path) -> pathlib.Path:
+    """Return the folder of the best model on the dev set where a training kept one, else the folder itself."""
+    folder = pathlib.Path(model_dir)
+    return folder / BEST if tf.train.latest_checkpoint(str(folder / BEST)) else folder
+
+
+def save_for_inference(parts: Parts, checkpoint: files.Path, model_dir: files.Path) -> None:
+    """Write a complete folder without the optimiser's slots, a third of the size; it replaces an older one there.
+
+    Args:
+      checkpoint: a training's; its global step is kept.
+    """
+    parts.save(model_dir)
+    names = [*checkpoints.checkpoint_shapes(checkpoint), "global_step"]
+    variables = checkpoints.load_variables(checkpoint, names)
+    folder = pathlib.Path(model_dir)
+    prefix = folder / f"model.ckpt-{int(variables['global_step'])}"
+    checkpoints.write(prefix, variables)
+    tf.compat.v1.train.update_checkpoint_state(str(folder), prefix.name)
+    for old in folder.glob("model.ckpt-*"):
+        if old.stem != prefix.name:
+            old.unlink()
+
+
+def gather(options: options_lib.RunConfig) -> Sources:
+    """Look at what flags give, at a trained output_dir and at --model, which is fetched and converted if need be."""
+    given = {name: getattr(options, name) for name in options.model_fields_set}
+    if options.classifier_head_config:
+        given["pooling"] = options.classifier_head_config
+    trained = _trained(str(options.output_dir))
+    return Sources(given, trained, _named(options.model) if options.model else {})
+
+
+def resolve(options: options_lib.RunConfig, sources: Sources, labels: Sequence[str]) -> Parts:
     """Return the parts of a run: what flags give comes first, then a trained output_dir, then --model, then defaults.
+
+    Args:
+      labels: of the run's data.
 
     Raises:
       FileNotFoundError: a file is not there.
       ValueError: something is missing or does not fit; the message names the flag.
     """
-    given = {name: getattr(options, name) for name in options.model_fields_set}
-    if options.classifier_head_config:
-        given["pooling"] = options.classifier_head_config
-    trained = _trained(str(options.output_dir))
-    named = _named(options.model) if options.model else {}
-    chosen = collections.ChainMap({"labels": labels}, given, trained, named)
+    labels, keeps_classifier = _agree(options, sources, tuple(labels))
+    chosen = collections.ChainMap({"labels": labels}, sources.given, sources.trained, sources.named)
     missing = [
         f"--{name} (or --model) is required"
         for name in ("bert_config_file", "vocab_file")
@@ -102,16 +188,36 @@ def resolve(options: options_lib.RunConfig, labels: Sequence[str]) -> Parts:
     ]
     if missing:
         raise ValueError("; ".join(missing))
-    parts = _assemble(chosen)
-    if trained and checkpoints.latest_step(str(options.output_dir)) is not None:
-        _check_same(_assemble(trained), parts, str(options.output_dir))
+    parts = dataclasses.replace(_assemble(chosen), keeps_classifier=keeps_classifier)
+    if sources.trained and checkpoints.latest_step(str(options.output_dir)) is not None:
+        _check_same(_assemble(sources.trained), parts, str(options.output_dir))
     return parts
+
+
+def _agree(
+    options: options_lib.RunConfig, sources: Sources, labels: tuple[str, ...]
+) -> tuple[tuple[str, ...], bool]:
+    """Return the labels in class order, and whether the classifier that --model brings is the one to use."""
+    known = tuple(sources.named.get("labels", ()))
+    if sources.trained or options.init_checkpoint or not known:
+        return labels, True
+    if set(labels) == set(known):
+        return known, True
+    told = f"{options.model} has a classifier for {', '.join(known)}, the data has the labels {', '.join(labels)}"
+    if options.do_train:
+        _log.info("%s: a new classifier is trained on its encoder", told)
+        return labels, False
+    if labels == tuple(map(str, range(len(known)))):
+        _log.info("%s: taken as class numbers", told)
+        return labels, True
+    raise ValueError(f"{told}; say which is which with --label_map, or add --do_train")
 
 
 def _check_same(trained: Parts, wanted: Parts, folder: str) -> None:
     """Refuse to go on with a trained folder under other labels, pooling, casing, architecture or vocabulary."""
     facts = {
         "labels": (trained.labels, wanted.labels),
+        "truncation": (trained.record.truncation, wanted.record.truncation),
         "pooling": (trained.record.pooling, wanted.record.pooling),
         "do_lower_case": (trained.record.do_lower_case, wanted.record.do_lower_case),
         config_lib.CONFIG_FILE: (trained.config, wanted.config),
@@ -159,15 +265,16 @@ def _trained(model_dir: files.Path) -> dict[str, Any]:
 
 
 def _named(model: str) -> dict[str, Any]:
-    folder = pretrained.fetch(model)
-    google = folder / config_lib.CONFIG_FILE
+    source = pretrained.fetch(model, resolve_hub=tf_hub.resolve)
+    folder = conversion.release_folder(source, pretrained.cache_dir())
+    record = config_lib.ClassifierConfig.load(folder)
+    values = record.model_dump(exclude_defaults=True) if record else {}
     weights = pretrained.lookup(model)
-    recommended = (
-        {"pooling": weights.pooling, "do_lower_case": weights.do_lower_case} if weights else {}
-    )
+    if weights:
+        values |= {"pooling": weights.pooling, "do_lower_case": weights.do_lower_case}
     return {
-        "bert_config_file": str(google if google.is_file() else folder / "config.json"),
+        **values,
+        "bert_config_file": str(folder / config_lib.CONFIG_FILE),
         "vocab_file": str(folder / config_lib.VOCAB_FILE),
-        "init_checkpoint": checkpoints.release_checkpoint(folder, pretrained.cache_dir()),
-        **recommended,
+        "init_checkpoint": str(folder / checkpoints.GOOGLE_CHECKPOINT),
     }

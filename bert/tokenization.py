@@ -4,8 +4,10 @@ The tokens are those of the release's `FullTokenizer`, for every code point: Pyt
 normalise the text, as they did there, and the Rust `tokenizers` library finds the pieces. Its own
 `BertNormalizer` is not used: it drops private-use and unassigned characters, misses the CJK range
 U+2B820-2B91F and does not know the final sigma. "[SEP]" in a text is text, never the special token.
+The settings beyond the release's mean what they mean in transformers, whose slow tokenizer also
+composes the text (NFC): that shows only where accents are kept, and is not done here.
 Leaves to others: special tokens, pairs, truncation and padding (`features`), words (`words`).
-Sources: Devlin et al. 2019; google-research/bert `tokenization.py` at eedf571.
+Sources: Devlin et al. 2019; google-research/bert `tokenization.py` at eedf571; transformers 4.57.6.
 """
 
 import collections
@@ -161,13 +163,13 @@ class _CharacterTable(dict[int, str]):
         return self.setdefault(code_point, self._rule(chr(code_point)))
 
 
-def _clean(char: str) -> str:
+def _clean(char: str, splits_chinese: bool) -> str:
     """Drop control characters, make every whitespace a space, set Chinese characters apart."""
     if char == "\ufffd" or (char not in "\t\n\r" and unicodedata.category(char) in ("Cc", "Cf")):
         return ""
     if char.isspace():
         return " "
-    return f" {char} " if _CHINESE.match(char) else char
+    return f" {char} " if splits_chinese and _CHINESE.match(char) else char
 
 
 def _set_apart(char: str, drops_accents: bool) -> str:
@@ -181,14 +183,24 @@ def _set_apart(char: str, drops_accents: bool) -> str:
 class BasicTokenizer:
     """Text to words; each Chinese character and each punctuation sign is a word of its own.
 
-    Punctuation is Unicode category P and every ASCII sign that is no letter or digit. Lower-casing
-    also removes accents (category Mn after NFD), and with them the vowel signs of many scripts.
+    Punctuation is Unicode category P and every ASCII sign that is no letter or digit. Accents are
+    what has category Mn after NFD: with them go the vowel signs of many scripts.
     """
 
-    def __init__(self, do_lower_case: bool = True) -> None:
+    def __init__(
+        self,
+        do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+    ) -> None:
+        """Build the tables; strip_accents=None strips where letters are lower-cased, as the release."""
         self.do_lower_case = do_lower_case
-        set_apart = functools.partial(_set_apart, drops_accents=do_lower_case)
-        self._cleaned = _CharacterTable(_clean)
+        self.strip_accents = do_lower_case if strip_accents is None else strip_accents
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        clean = functools.partial(_clean, splits_chinese=tokenize_chinese_chars)
+        set_apart = functools.partial(_set_apart, drops_accents=self.strip_accents)
+        self._cleaned = _CharacterTable(clean)
         self._separated = _CharacterTable(set_apart)
         self._widths: dict[str, int] = {}
 
@@ -200,7 +212,9 @@ class BasicTokenizer:
         """Return the text ready to split: only spaces and ASCII punctuation still bound words."""
         text = text.translate(self._cleaned)
         if self.do_lower_case:
-            text = unicodedata.normalize("NFD", text.lower())
+            text = text.lower()
+        if self.strip_accents:
+            text = unicodedata.normalize("NFD", text)
         return text.translate(self._separated)
 
     def to_raw_spans(self, text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -224,7 +238,7 @@ class WordpieceTokenizer:
     """Words to pieces: from the left, always the longest piece that the vocabulary has.
 
     A word with no such split, or of more than `max_input_chars_per_word` characters (200 at the
-    release's last version, 100 in 2018), becomes `unk_token` as a whole.
+    release's last version, 100 in 2018 and in transformers), becomes `unk_token` as a whole.
     """
 
     def __init__(
@@ -251,7 +265,16 @@ class WordpieceTokenizer:
 class FullTokenizer:
     """Text to the pieces of a vocabulary file, as in the release, and to `Token`s with spans."""
 
-    def __init__(self, vocab_file: str | os.PathLike[str], do_lower_case: bool = True) -> None:
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str],
+        do_lower_case: bool = True,
+        *,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        max_input_chars_per_word: int = 200,
+    ) -> None:
+        """Read the vocabulary; for the settings see the two tokenizers that this one is made of."""
         self.vocab_file = vocab_file
         self.do_lower_case = do_lower_case
         self.vocab = load_vocab(vocab_file)
@@ -261,8 +284,14 @@ class FullTokenizer:
                 f"{', '.join(missing)}; use the checkpoint's own vocab.txt"
             )
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
-        self.basic_tokenizer = BasicTokenizer(do_lower_case)
-        self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
+        self.basic_tokenizer = BasicTokenizer(
+            do_lower_case,
+            strip_accents=strip_accents,
+            tokenize_chinese_chars=tokenize_chinese_chars,
+        )
+        self.wordpiece_tokenizer = WordpieceTokenizer(
+            self.vocab, max_input_chars_per_word=max_input_chars_per_word
+        )
         self._tokenizer = tokenizers.Tokenizer(self.wordpiece_tokenizer.model)
         self._tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
             tokenizers.Regex(_WORD), behavior="removed", invert=True

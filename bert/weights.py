@@ -14,8 +14,12 @@ from bert import config as config_lib
 def encoder_shapes(
     config: config_lib.BertConfig, scope: str = "bert"
 ) -> dict[str, tuple[int, ...]]:
-    """Return the encoder's variables, name to shape, in the release's order; kernels are [in, out]."""
-    d, f = config.hidden_size, config.intermediate_size
+    """Return the encoder's variables, name to shape, in the release's order; kernels are [in, out].
+
+    Raises:
+      ValueError: the heads do not divide the width.
+    """
+    d, f = config.num_attention_heads * config.size_per_head, config.intermediate_size
     shapes_by_name: dict[str, tuple[int, ...]] = {
         f"{scope}/embeddings/word_embeddings": (config.vocab_size, d),
         f"{scope}/embeddings/token_type_embeddings": (config.type_vocab_size, d),

@@ -99,17 +99,17 @@ def segments(record: explanation_lib.Explanation, sentence: int = 0) -> Iterator
         raise ValueError(
             f"scores must be numbers to shade words by, got nan in {record.guid!r}; the weights may have diverged"
         )
-    position = 0
+    position, was_cut = 0, record.truncated[sentence] > 0
     for word, score in zip(record.words, record.scores, strict=True):
         if word.sentence != sentence:
             continue
-        if word.start > position:
-            yield Segment(text[position : word.start])
+        if between := text[position : word.start]:
+            yield Segment(between, is_cut=was_cut and not between.isspace())
         share = abs(float(score)) / largest if largest else 0.0
         yield Segment(word.text, float(score), round(share * DARKEST))
         position = word.end
-    if position < len(text):
-        yield Segment(text[position:], is_cut=record.truncated[sentence] > 0)
+    if rest := text[position:]:
+        yield Segment(rest, is_cut=was_cut and not rest.isspace())
 
 
 def report(records: Sequence[explanation_lib.Explanation], title: str) -> str:

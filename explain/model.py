@@ -1,7 +1,6 @@
 """A fine-tuned model that also says what it attended to.
 
-`load_bert_model` joins a trained folder and an attention processor into an Estimator. The list of one-key dicts that
-processors receive is made here and nowhere else.
+`load_bert_model` joins a trained folder and an attention processor into an Estimator.
 """
 
 from __future__ import annotations
@@ -20,16 +19,8 @@ from bert import datasets
 from bert import features as features_lib
 from bert import input_fn as input_fn_lib
 from bert import model_folder
-from bert import shapes
 from explain import attention
 from explain import explanation
-
-
-def layer_dicts(
-    attention_probs: tuple[shapes.AttentionProbs, ...],
-) -> list[dict[str, shapes.AttentionProbs]]:
-    """Return the layers' attention as `[{"layer_0": f[b, h, q, k]}, {"layer_1": ...}, ...]`, first layer first."""
-    return [{f"layer_{index}": probs} for index, probs in enumerate(attention_probs)]
 
 
 def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifier.PredictExtra:
@@ -51,7 +42,7 @@ def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifi
         outputs: classifier.BertOutputs, features: features_lib.Features
     ) -> dict[str, tf.Tensor]:
         del features
-        processed = attn_processor_fn(layer_dicts(outputs.attention_probs))
+        processed = attn_processor_fn(outputs.layer_dicts())
         if isinstance(processed, Mapping):
             return {f"attention_{name}": value for name, value in processed.items()}
         if isinstance(processed, list | tuple):
@@ -90,7 +81,7 @@ def explain_texts(
         datasets.InputExample(f"text-{index}", text_a, text_b)
         for index, (text_a, text_b) in enumerate(pairs)
     ]
-    encodings = [features_lib.encode_example(tokenizer, example, length) for example in examples]
+    encodings = [parts.encode(tokenizer, example) for example in examples]
     padded = [features_lib.pad_encoding(encoding, length) for encoding in encodings]
     input_fn = input_fn_lib.input_fn_builder(
         padded, length, is_training=False, drop_remainder=False
@@ -152,7 +143,8 @@ def load_bert_model(
     """Return an Estimator whose `predict` yields `probabilities`, `pred_class` and, with a processor, `attention`.
 
     Args:
-      output_dir: folder of a fine-tuned model; with `init_checkpoint`, any folder for the Estimator's own files.
+      output_dir: folder of a fine-tuned model, or a fine-tuned Hugging Face classifier by its folder or id; with
+        `init_checkpoint`, any folder for the Estimator's own files.
       bert_config_file: architecture; unset takes `bert_config.json` from the folder of the checkpoint.
       init_checkpoint: fine-tuned TF1 checkpoint; unset takes the newest in `output_dir`.
       num_labels: classes; unset takes the folder's record of its labels, else 2.
@@ -182,21 +174,19 @@ def load_bert_model(
         init_checkpoint=checkpoint,
     )
     return estimator.build_estimator(
-        output_dir, model, extras=extras, predict_batch_size=predict_batch_size
+        output_dir if init_checkpoint else folder,
+        model,
+        extras=extras,
+        predict_batch_size=predict_batch_size,
     )
 
 
 def _checkpoint(
     output_dir: str | os.PathLike[str], init_checkpoint: str | os.PathLike[str] | None
 ) -> str:
-    newest = tf.train.latest_checkpoint(str(output_dir))
+    newest = tf.train.latest_checkpoint(str(model_folder.best_folder(output_dir)))
     if init_checkpoint is None:
-        if newest is None:
-            raise FileNotFoundError(
-                f"{output_dir} must hold a fine-tuned checkpoint, but there is none; give init_checkpoint, or the "
-                "output_dir of a finished run_classifier.py --do_train"
-            )
-        return str(newest)
+        return str(newest or model_folder.load(output_dir).init_checkpoint)
     if (
         newest is not None
         and pathlib.Path(newest).resolve() != pathlib.Path(init_checkpoint).resolve()

@@ -8,6 +8,7 @@ _PALE, _DEEP = (239, 246, 255), (8, 58, 128)  # one hue, blue; the deep end carr
 _DIM, _BRIGHT = (35, 44, 56), (116, 182, 255)  # the same hue on a dark page, where more is brighter
 HEATMAP = "Blues"  # matplotlib's name of the same one-hue scale
 FRAME = "#b4bec8"
+LINE = "#083a80"
 
 
 def sequential(share: float) -> tuple[str, str]:

@@ -82,6 +82,39 @@ def attention_heatmap(
     return figure
 
 
+def learning_rate_range(
+    points: Sequence[tuple[float, float]], title: str = "Learning-rate range test"
+) -> matplotlib.figure.Figure:
+    """Draw the loss against the learning rate: the best rate lies a little before the steepest fall ends.
+
+    Args:
+      points: (learning rate, loss) of each step in order; the line is their exponential moving average, 0.9 of the
+        old and bias-corrected.
+
+    Raises:
+      ValueError: there are no points.
+    """
+    if not points:
+        raise ValueError("a range test must have at least one step to draw, got none")
+    rates, losses = np.array(points, np.float64).T
+    average, smooth = 0.0, []
+    for count, loss in enumerate(losses, start=1):
+        average = 0.9 * average + 0.1 * loss
+        smooth.append(average / (1.0 - 0.9**count))
+    figure = matplotlib.figure.Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, ".", markersize=3, color=palette.FRAME, label="loss of a step")
+    axes.plot(rates, smooth, color=palette.LINE, label="moving average")
+    # a loss that has exploded would flatten everything before it
+    axes.set_ylim(0.0, 1.05 * min(np.max(losses), 3.0 * losses[0]))
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("training loss")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, fontsize=9)
+    seaborn.despine(figure)
+    return figure
+
+
 def _label(
     axes: matplotlib.axes.Axes, labels: Sequence[str], families: list[str], room: float
 ) -> None:

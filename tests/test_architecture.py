@@ -15,13 +15,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
         "files",
-        "config< shapes*<",
-        "options tokenization< tables downloads weights*",
+        "config< shapes*< training_log",
+        "options tasks tokenization< tables downloads weights*",
         "datasets< hugging_face pretrained encoder*",
         "modeling* features*<",
         "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub*",
         "conversion*",
-        "estimator* model_folder*< training* export*<",
+        "estimator* model_folder*< training* export*< ancestor*",
     ],
     "explain": [
         "attention* attribution* relevance*",
@@ -42,6 +42,7 @@ TENSORFLOW = {room.rstrip("*<") for room in MARKED if "*" in room}
 DOORS = {room.rstrip("*<") for room in MARKED if "<" in room}
 ARROWS = {  # inside a row: who imports -> what
     "bert.estimator": {"bert.model_folder"},
+    "bert.ancestor": {"bert.estimator"},
     "bert.training": {"bert.estimator", "bert.model_folder"},
     "bert.export": {"bert.estimator", "bert.model_folder"},
     "explain.explanation": {"explain.words"},

@@ -13,7 +13,7 @@ from scripts import demo
 
 
 def rows(split):
-    return list(datasets.ImdbProcessor.columns.read(demo.DATA / f"{split}.tsv", split))
+    return datasets.ImdbProcessor().read(demo.DATA, split)
 
 
 def test_the_sample_reviews_are_500_balanced_and_short():

@@ -89,7 +89,7 @@ def test_the_readmes_own_task_reads_its_files(tmp_path, monkeypatch):
     (tmp_path / "my_task.py").write_text(task)
     (tmp_path / "train.csv").write_text('id,team,text\n7,bug,"It crashes, twice"\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    processor = datasets.find_processor(None, "my_task:Tickets")
+    processor = datasets.find_processor(options_lib.DataConfig(processor="my_task:Tickets"))
     (example,) = processor.get_train_examples(str(tmp_path))
     assert example == datasets.InputExample("7", "It crashes, twice", None, "bug")
     assert example.label in processor.get_labels()

@@ -34,7 +34,7 @@ def acl_imdb(tmp_path):
 
 
 def read(folder, split):
-    return list(datasets.ImdbProcessor.columns.read(folder / f"{split}.tsv", split))
+    return datasets.ImdbProcessor().read(folder, split)
 
 
 def test_a_folder_becomes_tables_that_keep_every_byte(acl_imdb, tmp_path):

@@ -14,7 +14,7 @@ from tests import conftest
         (
             "--learning_rat=1",
             2,
-            "Unknown command line flag 'learning_rat'. Did you mean: learning_rate ?",
+            "Unknown command line flag 'learning_rat'. Did you mean: learning_rate",
         ),
         ("--use_tpu", 2, "--use_tpu is not supported"),
         ("stray", 2, "options must begin with --, got 'stray'"),

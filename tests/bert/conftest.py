@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bert import checkpoints
 from bert import config as config_lib
+from bert import hugging_face
 from tests import reference_bert
 
 
@@ -30,12 +30,7 @@ def golden() -> Golden:
             name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)
         }
 
-    weights = part("weights/")
-    variables = checkpoints.from_hugging_face(
-        {name: value for name, value in weights.items() if not name.startswith("classifier")}
-    )
-    variables["output_weights"] = weights["classifier.weight"]
-    variables["output_bias"] = weights["classifier.bias"]
+    variables = hugging_face.from_tensors(part("weights/"))
     config = config_lib.BertConfig(
         40,
         hidden_size=12,

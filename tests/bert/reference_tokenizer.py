@@ -69,12 +69,20 @@ def split_punctuation(word: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def basic_tokenize(text: str, do_lower_case: bool) -> list[str]:
-    """Return the words of the text."""
+def basic_tokenize(
+    text: str,
+    do_lower_case: bool,
+    strips_accents: bool | None = None,
+    splits_chinese: bool = True,
+) -> list[str]:
+    """Return the words of the text; the last two settings are those of transformers."""
     words = []
-    for word in space_chinese(clean(text)).split():
+    text = clean(text)
+    for word in (space_chinese(text) if splits_chinese else text).split():
         if do_lower_case:
-            word = strip_accents(word.lower())
+            word = word.lower()
+        if strips_accents or (strips_accents is None and do_lower_case):
+            word = strip_accents(word)
         words += split_punctuation(word)
     return " ".join(words).split()
 

@@ -2,7 +2,6 @@ import logging
 
 import numpy as np
 import pytest
-import safetensors.numpy
 import tensorflow as tf
 
 from bert import checkpoints
@@ -110,58 +109,6 @@ def test_a_missing_encoder_variable_and_a_wrong_shape_are_named(config, release,
         checkpoints.compare(release[0], wanted, weights.encoder_shapes(wider))
 
 
-def test_hugging_face_names_become_release_names_and_kernels_are_turned():
-    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
-    converted = checkpoints.from_hugging_face(
-        {
-            "bert.encoder.layer.10.attention.output.dense.weight": kernel,
-            "encoder.layer.0.attention.output.LayerNorm.weight": np.ones(3, np.float32),
-            "embeddings.LayerNorm.beta": np.zeros(3, np.float32),
-            "embeddings.token_type_embeddings.weight": kernel,
-            "embeddings.position_ids": np.zeros([1, 4], np.int64),
-            "pooler.dense.bias": np.zeros(3, np.float32),
-        }
-    )
-    turned = converted.pop("bert/encoder/layer_10/attention/output/dense/kernel")
-    np.testing.assert_array_equal(turned, kernel.T)
-    np.testing.assert_array_equal(converted.pop("bert/embeddings/token_type_embeddings"), kernel)
-    assert set(converted) == {
-        "bert/encoder/layer_0/attention/output/LayerNorm/gamma",
-        "bert/embeddings/LayerNorm/beta",
-        "bert/pooler/dense/bias",
-    }
-
-
-def test_a_hugging_face_folder_is_converted_once_and_a_google_one_is_used_as_it_is(
-    release, tmp_path, monkeypatch
-):
-    folder, cache = tmp_path / "hf", tmp_path / "cache"
-    folder.mkdir()
-    weights = {"embeddings.word_embeddings.weight": np.ones([4, 2], np.float32)}
-    safetensors.numpy.save_file(weights, folder / "model.safetensors")
-    first = checkpoints.release_checkpoint(folder, cache)
-    assert checkpoints.checkpoint_shapes(first) == {"bert/embeddings/word_embeddings": (4, 2)}
-    monkeypatch.setattr(checkpoints, "write", lambda *_: pytest.fail("converted twice"))
-    assert checkpoints.release_checkpoint(folder, cache) == first
-    assert checkpoints.release_checkpoint(release[0].parent, cache) == str(release[0])
-
-
-def test_minilm_gives_every_variable_of_its_encoder(minilm_folder, tmp_path):
-    config = config_lib.BertConfig.from_json_file(minilm_folder / "config.json")
-    checkpoint = checkpoints.release_checkpoint(minilm_folder, tmp_path)
-    wanted = classifier.variable_shapes(config, 2, "global_average_pool")
-    report = checkpoints.compare(checkpoint, wanted, weights.encoder_shapes(config))
-    assert len(report.initialised) == 5 + 16 * 6
-    assert report.missing == ("output_weights", "output_bias")
-    assert report.ignored == ("bert/pooler/dense/bias", "bert/pooler/dense/kernel")
-
-
 def test_the_newest_step_of_a_folder_without_checkpoints_is_none(tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     assert checkpoints.latest_step(tmp_path) is None
-
-
-def test_a_damaged_safetensors_file_is_named(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"\0" * 40)
-    with pytest.raises(ValueError, match=r"model.safetensors must be a whole safetensors file"):
-        checkpoints.release_checkpoint(tmp_path, tmp_path / "cache")

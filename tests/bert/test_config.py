@@ -4,7 +4,7 @@ import re
 import pytest
 
 from bert import config as config_lib
-from bert import options as options_lib
+from bert import weights
 
 GOOGLE_BASE = {
     "attention_probs_dropout_prob": 0.1,
@@ -48,10 +48,27 @@ def test_every_problem_of_a_config_is_reported_at_once():
 
 
 def test_heads_must_divide_the_width():
+    config = config_lib.BertConfig(9, hidden_size=10, num_attention_heads=4)
     with pytest.raises(
         ValueError, match="hidden_size must be a multiple of num_attention_heads, got 10 and 4"
     ):
-        config_lib.BertConfig(9, hidden_size=10, num_attention_heads=4)
+        weights.encoder_shapes(config)
+
+
+def test_values_by_position_stand_in_the_release_order():
+    assert config_lib.BertConfig(99, 37).to_dict() == GOOGLE_BASE | {
+        "vocab_size": 99,
+        "hidden_size": 37,
+        "type_vocab_size": 16,
+    }
+    config = config_lib.BertConfig(9, 8, 7, 2, 5, "relu", 0.4, 0.3, 2, 1, 0.01)
+    assert (config.num_hidden_layers, config.hidden_act, config.initializer_range) == (
+        7,
+        "relu",
+        0.01,
+    )
+    with pytest.raises(TypeError, match="vocab_size"):
+        config_lib.BertConfig(99, vocab_size=99)
 
 
 @pytest.mark.parametrize(
@@ -78,41 +95,14 @@ def test_a_classifier_record_survives_its_folder(tmp_path):
     assert config_lib.ClassifierConfig.load(tmp_path) == record
 
 
+def test_a_record_without_labels_belongs_to_an_encoder(tmp_path):
+    config_lib.ClassifierConfig(strip_accents=False).save(tmp_path)
+    assert config_lib.ClassifierConfig.load(tmp_path).labels == ()
+
+
 def test_a_damaged_classifier_record_names_file_and_key(tmp_path):
     (tmp_path / "classifier_config.json").write_text('{"labels": ["a", "b"], "pooling": "sum"}')
     with pytest.raises(
         ValueError, match=re.escape("classifier_config.json: 1 problem(s)\n  pooling:")
     ):
         config_lib.ClassifierConfig.load(tmp_path)
-
-
-NEEDED = {"data_dir": "d", "output_dir": "o", "task_name": "imdb", "do_train": True}
-
-
-def test_a_run_without_work_or_inputs_gets_all_its_problems_in_one_error():
-    with pytest.raises(ValueError, match="data_dir is required") as caught:
-        options_lib.RunConfig.parse({})
-    for part in (
-        "--output_dir",
-        "--task_name",
-        "at least one of --do_train, --do_eval or --do_predict",
-    ):
-        assert part in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"train_batch_size": 0}, r"--train_batch_size: .*greater than or equal to 1, got 0"),
-        (
-            {"classifier_head_config": "ssan"},
-            r"--classifier_head_config: .*'global_average_pool', got 'ssan'",
-        ),
-        ({"learning_rat": 1.0}, r"--learning_rat: Extra inputs"),
-        ({"use_tpu": True}, r"--use_tpu is not supported in this version"),
-        ({"warmup_proportion": 2.0}, r"--warmup_proportion: .*less than or equal to 1"),
-    ],
-)
-def test_a_bad_option_is_named_with_what_came(option, message):
-    with pytest.raises(ValueError, match=message):
-        options_lib.RunConfig.parse(NEEDED | option)

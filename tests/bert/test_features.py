@@ -73,6 +73,33 @@ def test_a_long_text_is_cut_to_the_limit_and_says_how_much(tokenizer):
     assert encoding.truncated == (44, 0)
 
 
+@pytest.mark.parametrize(
+    ("truncation", "kept"),
+    [("head", "abcdefgh"), ("tail", "efghijkl"), ("head_tail", "abghijkl")],
+)
+def test_truncation_says_which_part_of_a_long_text_is_read(tokenizer, truncation, kept):
+    # 8 of 12 letters fit beside [CLS] and [SEP]; a quarter of 8 is 2
+    text = " ".join("abcdefghijkl")
+    encoding = features.encode(tokenizer, text, None, 10, truncation)
+    assert "".join(text[token.start : token.end] for token in encoding.tokens) == kept
+    assert encoding.truncated == (4, 0)
+    assert features.encode(tokenizer, "a b", None, 10, truncation).truncated == (0, 0)
+
+
+def test_both_texts_of_a_pair_are_cut_by_the_same_rule(tokenizer):
+    texts = ("a b c d e", "f g h i j k")
+    encoding = features.encode(tokenizer, *texts, 9, "tail")  # room for 3 of each
+    read = [texts[t.sentence][t.start : t.end] for t in encoding.tokens if not t.is_special]
+    assert read == ["c", "d", "e", "i", "j", "k"]
+
+
+def test_examples_in_memory_are_converted_as_those_of_a_file(tokenizer):
+    examples = [datasets.InputExample("x-1", "a b", None, "yes"), datasets.PaddingInputExample()]
+    first, padding = features.convert_examples_to_features(examples, ["no", "yes"], 6, tokenizer)
+    assert (first.input_mask, first.label_id) == ([1, 1, 1, 1, 0, 0], 1)
+    assert (padding.input_mask, padding.is_real_example) == ([0] * 6, False)
+
+
 def test_records_hold_the_release_names_as_int64_lists(tokenizer, tmp_path):
     examples = [datasets.InputExample("x-1", "a b", None, "yes"), datasets.PaddingInputExample()]
     path = tmp_path / "x.tf_record"
@@ -121,11 +148,11 @@ def sorted_records(tokenizer, tmp_path):
     return path
 
 
-def training_batches(path, seed, count, start_step=0):
+def training_batches(path, seed, count, skip_examples=0):
     with tf.Graph().as_default():
         tf.compat.v1.set_random_seed(seed)  # as the Estimator does
         build = input_fn_lib.file_based_input_fn_builder(
-            path, 48, is_training=True, drop_remainder=True, seed=seed, start_step=start_step
+            path, 48, is_training=True, drop_remainder=True, seed=seed, skip_examples=skip_examples
         )
         batch = tf.compat.v1.data.make_one_shot_iterator(build({"batch_size": 32})).get_next()
         with tf.compat.v1.Session() as session:
@@ -159,7 +186,7 @@ def test_an_epoch_sees_every_example_once_and_the_next_in_another_order(sorted_r
 
 def test_a_resumed_run_goes_on_where_it_stopped(sorted_records):
     whole = training_batches(sorted_records, seed=4, count=40)
-    resumed = training_batches(sorted_records, seed=4, count=5, start_step=35)
+    resumed = training_batches(sorted_records, seed=4, count=5, skip_examples=35 * 32)
     for expected, got in zip(whole[35:], resumed, strict=True):
         np.testing.assert_array_equal(expected["input_ids"], got["input_ids"])
 

@@ -79,3 +79,13 @@ def test_padding_examples_change_no_metric():
     )
     for name, value in alone.items():
         np.testing.assert_allclose(padded[name], value, rtol=1e-6, err_msg=name)
+
+
+def test_a_class_weight_is_a_factor_of_its_examples_loss():
+    def loss(class_weights):
+        logits, labels = tf.constant([[1.0, 0.0, 2.0], [0.5, 1.0, 0.0], [3.0, 0.0, 0.0]]), [0, 1, 2]
+        return metrics.mean_loss(logits, tf.constant(labels), None, class_weights).numpy()
+
+    with_one = [loss(tuple(np.eye(3, dtype=float)[index])) for index in range(3)]
+    np.testing.assert_allclose(sum(with_one), loss(None), rtol=1e-5)
+    np.testing.assert_allclose(loss((2.0, 1.0, 1.0)), loss(None) + with_one[0], rtol=1e-5)

@@ -1,13 +1,21 @@
 import dataclasses
+import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from bert import checkpoints
 from bert import config as config_lib
 from bert import model_folder
 from bert import options as options_lib
 from bert import pretrained
 
 LABELS = ["0", "1"]
+
+
+def resolve(chosen, labels=LABELS):
+    return model_folder.resolve(chosen, model_folder.gather(chosen), labels)
 
 
 def options(output, **values):
@@ -22,7 +30,7 @@ def named(tiny_release, monkeypatch):
     """A registry name whose weights are the tiny release and that recommends mean pooling."""
     weights = dataclasses.replace(pretrained.MINILM_L6, name="tiny", pooling="global_average_pool")
     monkeypatch.setitem(pretrained.REGISTRY, "tiny", weights)
-    monkeypatch.setattr(pretrained, "fetch", lambda name: tiny_release)
+    monkeypatch.setattr(pretrained, "fetch", lambda name, resolve_hub: tiny_release)
     return "tiny"
 
 
@@ -39,27 +47,25 @@ def trained(tiny_release, tmp_path):
 
 
 def test_without_anything_else_the_defaults_hold(tiny_release, tmp_path):
-    parts = model_folder.resolve(
-        options(tmp_path, model=str(tiny_release), max_seq_length=32), LABELS
-    )
+    parts = resolve(options(tmp_path, model=str(tiny_release), max_seq_length=32))
     assert parts.record == config_lib.ClassifierConfig(labels=("0", "1"), max_seq_length=32)
     assert parts.init_checkpoint == str(tiny_release / "bert_model.ckpt")
     assert parts.vocab_file == str(tiny_release / "vocab.txt")
 
 
 def test_named_weights_recommend_their_pooling(named, tmp_path):
-    parts = model_folder.resolve(options(tmp_path, model=named, max_seq_length=8), LABELS)
+    parts = resolve(options(tmp_path, model=named, max_seq_length=8))
     assert parts.record.pooling == "global_average_pool"
 
 
 def test_a_trained_folder_comes_before_named_weights_and_flags_before_both(named, trained):
-    parts = model_folder.resolve(options(trained, model=named), LABELS)
+    parts = resolve(options(trained, model=named))
     assert parts.record.pooling == "global_max_pool"
     assert parts.record.max_seq_length == 20
     assert not parts.record.do_lower_case
     assert parts.vocab_file == str(trained / "vocab.txt")
     flags = {"classifier_head_config": "default", "max_seq_length": 10, "do_lower_case": True}
-    parts = model_folder.resolve(options(trained, model=named, **flags), LABELS)
+    parts = resolve(options(trained, model=named, **flags))
     assert parts.record == config_lib.ClassifierConfig(labels=("0", "1"), max_seq_length=10)
 
 
@@ -68,7 +74,7 @@ def test_missing_files_are_named_as_the_flags_that_give_them(tmp_path):
         ValueError,
         match=r"--bert_config_file \(or --model\) is required; --vocab_file \(or --model\) is required",
     ):
-        model_folder.resolve(options(tmp_path), LABELS)
+        resolve(options(tmp_path))
 
 
 def test_a_folder_that_was_never_trained_is_no_model_folder(trained, tmp_path):
@@ -76,5 +82,76 @@ def test_a_folder_that_was_never_trained_is_no_model_folder(trained, tmp_path):
         FileNotFoundError, match=r"trained must be the output_dir .* holds no checkpoint"
     ):
         model_folder.load(trained)
-    with pytest.raises(FileNotFoundError, match=r"holds no classifier_config.json"):
+    with pytest.raises(FileNotFoundError, match=r"holds no classifier_config.json and is no such"):
         model_folder.load(tmp_path)
+
+
+@pytest.fixture
+def tuned(tiny_release, tmp_path, monkeypatch):
+    """A fetched model that brings a classifier for neg, neutral and pos, cased, 20 tokens."""
+    folder = tmp_path / "tuned"
+    shutil.copytree(tiny_release, folder)
+    config_lib.ClassifierConfig(
+        labels=("neg", "neutral", "pos"), do_lower_case=False, max_seq_length=20
+    ).save(folder)
+    monkeypatch.setattr(pretrained, "fetch", lambda name, resolve_hub: folder)
+    monkeypatch.setattr(pretrained, "lookup", lambda name: None)
+    return str(folder)
+
+
+def test_a_tuned_models_classifier_is_used_in_its_own_order_of_labels(tuned, tmp_path):
+    parts = resolve(options(tmp_path, model=tuned), ["pos", "neg", "neutral"])
+    assert parts.labels == ["neg", "neutral", "pos"]
+    assert parts.keeps_classifier
+    assert (parts.record.do_lower_case, parts.record.max_seq_length) == (False, 20)
+    assert model_folder.gather(options(tmp_path, model=tuned)).labels == ("neg", "neutral", "pos")
+
+
+def test_class_numbers_stand_for_a_tuned_models_classes(tuned, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        parts = resolve(options(tmp_path, model=tuned), ["0", "1", "2"])
+    assert parts.labels == ["0", "1", "2"]
+    assert "has a classifier for neg, neutral, pos" in caplog.text
+    assert "taken as class numbers" in caplog.text
+
+
+def test_other_labels_get_a_new_classifier_in_training_and_an_error_without(
+    tuned, tmp_path, caplog
+):
+    with caplog.at_level("INFO"):
+        parts = resolve(options(tmp_path, model=tuned, do_train=True), ["bad", "good"])
+    assert parts.labels == ["bad", "good"]
+    assert not parts.keeps_classifier
+    assert "a new classifier is trained on its encoder" in caplog.text
+    with pytest.raises(ValueError, match=r"labels bad, good; say which is which with --label_map"):
+        resolve(options(tmp_path, model=tuned), ["bad", "good"])
+
+
+def test_a_tuned_model_loads_without_training_and_an_encoder_does_not(
+    tuned, tiny_release, monkeypatch
+):
+    parts = model_folder.load("some/tuned-model")
+    assert parts.labels == ["neg", "neutral", "pos"]
+    assert parts.init_checkpoint == f"{tuned}/bert_model.ckpt"
+    monkeypatch.setattr(pretrained, "fetch", lambda name, resolve_hub: tiny_release)
+    with pytest.raises(
+        FileNotFoundError, match="must hold a trained classifier, but it holds an enc"
+    ):
+        model_folder.load("some/encoder")
+
+
+def test_the_tokenizer_has_the_settings_of_the_record(tuned, tmp_path):
+    record = config_lib.ClassifierConfig(
+        labels=("a", "b"), do_lower_case=True, strip_accents=False, max_input_chars_per_word=4
+    )
+    config = config_lib.BertConfig.from_json_file(f"{tuned}/bert_config.json")
+    tokenizer = model_folder.Parts(config, record, f"{tuned}/vocab.txt", None).tokenizer()
+    assert tokenizer.tokenize("Fine so") == ["fine", "so"]
+    assert tokenizer.tokenize("fi\u0301ne dull dullness") == ["[UNK]", "dull", "[UNK]"]
+
+
+def test_a_trained_folder_refuses_another_truncation(trained, tiny_release):
+    checkpoints.write(trained / "model.ckpt-3", {"global_step": np.int64(3)})
+    tf.compat.v1.train.update_checkpoint_state(str(trained), "model.ckpt-3")
+    with pytest.raises(ValueError, match=r"truncation \('head' there, 'tail' now\)"):
+        resolve(options(trained, truncation="tail"))

@@ -80,3 +80,44 @@ def test_gradients_are_clipped_to_a_global_norm_of_one(norm):
     applied = min(norm, 1.0)
     np.testing.assert_allclose(moments, [0.06 * applied, 0.08 * applied], rtol=1e-5)
     assert step == 1
+
+
+def test_a_range_test_goes_from_zero_to_the_highest_rate_in_equal_steps():
+    rates = [optimization.lr_range_test(tf.constant(step), 0.5, 6, 3).numpy() for step in range(6)]
+    np.testing.assert_allclose(rates, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], atol=1e-7)
+
+
+def test_one_cycle_equals_pytorch():
+    # torch 2.13, OneCycleLR(max_lr=0.2, total_steps=20, pct_start=0.3), get_last_lr() of every step
+    expected = [
+        *(0.008, 0.0263343685, 0.0743343685, 0.133665631, 0.181665631, 0.2, 0.197492801),
+        *(0.190096926, 0.178183236, 0.162349131, 0.1433886, 0.122252404, 0.1000004, 0.0777483956),
+        *(0.0566121996, 0.0376516692, 0.0218175645, 0.0099038736, 0.00250799875, 8e-07),
+    ]
+    rates = [optimization.one_cycle(tf.constant(step), 0.2, 20, 6).numpy() for step in range(20)]
+    np.testing.assert_allclose(rates, expected, atol=2e-8)
+    np.testing.assert_allclose(optimization.one_cycle(tf.constant(0), 0.2, 20, 0), 0.2)
+
+
+def test_the_parts_of_a_batch_have_the_loss_and_gradient_of_the_whole():
+    ids = np.array([[0, 1], [1, 2], [2, 2], [0, 0], [1, 1], [2, 0]])
+
+    def build(session):
+        table = tf.compat.v1.get_variable("table", initializer=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+
+        def loss_of(rows):
+            return tf.reduce_mean(tf.reduce_sum(tf.sin(tf.gather(table, rows)), axis=(1, 2)))
+
+        whole = loss_of(tf.constant(ids))
+        parts = optimization.mean_over_parts(
+            lambda index: loss_of(tf.constant(ids)[index * 2 : (index + 1) * 2]), 3, [table]
+        )
+        gradient = tf.convert_to_tensor(tf.gradients(whole, [table])[0])
+        session.run(tf.compat.v1.global_variables_initializer())
+        return session.run([(whole, [gradient]), parts])
+
+    (whole, gradient), (loss, gradient_of_parts) = in_session(build)
+    np.testing.assert_allclose(loss, whole, rtol=1e-6)
+    np.testing.assert_allclose(gradient_of_parts, gradient, rtol=1e-6, atol=1e-7)
+    # by hand: row 0 is read 4 times in 6 examples, and the derivative of sin is cos
+    np.testing.assert_allclose(gradient[0][0], 4 / 6 * np.cos([1.0, 2.0]), rtol=1e-5)

@@ -208,7 +208,16 @@ def test_what_the_model_did_not_read_is_marked(build_record):
     (card,) = page(build_record("Two hours I will never get back.", cut=3)).cards
     assert card.cuts == [" get back."]
     assert card.texts == ["Two hours I will never get back."]
-    assert "last 3 tokens not read" in card.details
+    assert "3 tokens not read" in card.details
+
+
+def test_a_cut_inside_a_text_is_marked_where_it_is(build_record):
+    record = build_record("Slow start, a dull middle, then a lovely end.", cut=3)
+    words = tuple(word for word in record.words if word.text not in {"dull", "middle,"})
+    kept = [index for index, word in enumerate(record.words) if word in words]
+    record = dataclasses.replace(record, words=words, scores=record.scores[kept])
+    (card,) = page(record).cards
+    assert card.cuts[0] == " dull middle, "
 
 
 def test_a_text_that_was_read_has_no_cut_even_if_it_ends_in_spaces(build_record):

@@ -1,0 +1,103 @@
+"""The log of a training: a table for people and pandas, and what an interrupted run goes on from.
+
+Tab-separated, with a header; a row every few steps with the loss, and one an evaluation with the dev set's figures.
+Leaves to others: when to write one (`training`).
+"""
+
+import csv
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bert import files
+
+FILE = "log.txt"  # BERT-LRP's name for it
+
+
+class Row(NamedTuple):
+    """One line; None is an empty cell.
+
+    Attributes:
+      step: training steps done.
+      epoch: passes over the training set done.
+      loss: of the step's batch.
+      learning_rate: of the step.
+      dev_accuracy, dev_f1, dev_loss: of an evaluation on the dev set after the step.
+    """
+
+    step: int
+    epoch: float
+    loss: float | None = None
+    learning_rate: float | None = None
+    dev_accuracy: float | None = None
+    dev_f1: float | None = None
+    dev_loss: float | None = None
+
+
+def read(model_dir: files.Path) -> list[Row]:
+    """Return the rows of a folder's log; none where it has no log.
+
+    Raises:
+      ValueError: the file is no log of this form.
+    """
+    path = pathlib.Path(model_dir) / FILE
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file, delimiter="\t"))
+    if not lines or tuple(lines[0]) != Row._fields:
+        raise ValueError(f"{path}:1: must be {' '.join(Row._fields)}; move the file away")
+    return [_row(f"{path}:{number}", cells) for number, cells in enumerate(lines[1:], start=2)]
+
+
+def _row(where: str, cells: Sequence[str]) -> Row:
+    try:
+        step, epoch, *figures = cells
+        numbers = [float(cell) if cell else None for cell in figures]
+        if len(cells) == len(Row._fields):
+            return Row(int(step), float(epoch), *numbers)
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{where}: must hold {len(Row._fields)} numbers, got {list(cells)!r}; move the file away"
+    )
+
+
+def start(model_dir: files.Path, done: int) -> list[Row]:
+    """Begin or go on with a folder's log: rows after step `done` go, for they will come again; the others return."""
+    rows = [row for row in read(model_dir) if row.step <= done]
+    lines = ["\t".join(Row._fields) + "\n", *map(_line, rows)]
+    files.write_text(pathlib.Path(model_dir) / FILE, "".join(lines))
+    return rows
+
+
+def append(model_dir: files.Path, row: Row) -> None:
+    """Write one row."""
+    with open(pathlib.Path(model_dir) / FILE, "a", encoding="utf-8", newline="") as file:
+        file.write(_line(row))
+
+
+def _line(row: Row) -> str:
+    cells = ["" if value is None else f"{value:.6g}" for value in row[1:]]
+    return "\t".join([str(row.step), *cells]) + "\n"
+
+
+def best(rows: Iterable[Row], metric: str) -> tuple[int | None, int]:
+    """Return the step of the best evaluation, and how many came after it; the first of equals is the best.
+
+    Args:
+      metric: accuracy, f1 or loss; of a loss the smallest is the best.
+    """
+    sign = -1.0 if metric == "loss" else 1.0
+    values = [(row.step, getattr(row, f"dev_{metric}")) for row in rows]
+    evaluations = [(step, sign * value) for step, value in values if value is not None]
+    if not evaluations:
+        return None, 0
+    index = max(range(len(evaluations)), key=lambda i: evaluations[i][1])
+    return evaluations[index][0], len(evaluations) - 1 - index
+
+
+def losses_by_rate(rows: Iterable[Row]) -> list[tuple[float, float]]:
+    """Return (learning rate, loss) of every logged training step, in order."""
+    pairs = ((row.learning_rate, row.loss) for row in rows)
+    return [(rate, loss) for rate, loss in pairs if rate is not None and loss is not None]

@@ -1,0 +1,66 @@
+import pytest
+
+from bert import options as options_lib
+
+NEEDED = {"data_dir": "d", "output_dir": "o", "task_name": "imdb", "do_train": True}
+
+
+def test_a_run_without_work_or_inputs_gets_all_its_problems_in_one_error():
+    with pytest.raises(ValueError, match="data_dir is required") as caught:
+        options_lib.RunConfig.parse({})
+    for part in (
+        "--output_dir",
+        "--task_name",
+        "at least one of --do_train, --do_eval or --do_predict",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"train_batch_size": 0}, r"--train_batch_size: .*greater than or equal to 1, got 0"),
+        (
+            {"classifier_head_config": "ssan"},
+            r"--classifier_head_config: must be one of default, .* got 'ssan'",
+        ),
+        ({"learning_rat": 1.0}, r"--learning_rat: Extra inputs"),
+        (
+            {"gradient_accumulation_steps": 3},
+            r"--train_batch_size must be a multiple of --gradient_accumulation_steps, got 32 and 3",
+        ),
+        ({"output_dir": "gs://b/o"}, r"--output_dir must be a local folder, got 'gs://b/o'"),
+        ({"early_stopping_patience": 2}, r"--early_stopping_patience needs --eval_every_steps"),
+        ({"learning_rate_schedule": "cosine"}, r"--learning_rate_schedule: .*'one_cycle'"),
+        ({"truncation": "middle"}, r"--truncation: .*'head_tail'"),
+        ({"model_type": "LSTM"}, r"--model_type: .*'BERT'"),
+        ({"warmup_proportion": 2.0}, r"--warmup_proportion: .*less than or equal to 1"),
+    ],
+)
+def test_a_bad_option_is_named_with_what_came(option, message):
+    with pytest.raises(ValueError, match=message):
+        options_lib.RunConfig.parse(NEEDED | option)
+
+
+def test_files_of_ones_own_need_neither_data_dir_nor_task():
+    options = options_lib.RunConfig.parse(
+        {"output_dir": "o", "train_file": "a.csv", "do_train": True}
+    )
+    assert (options.text_column, options.label_column) == ("text", "label")
+
+
+def test_bert_lrps_model_type_alone_trains_and_evaluates_as_its_command_does():
+    options = options_lib.RunConfig.parse(
+        {
+            "data_dir": "d",
+            "output_dir": "o",
+            "task_name": "SST5",
+            "model_type": "BERT",
+            "eval_test": True,
+        }
+    )
+    assert (options.do_train, options.do_eval, options.do_predict) == (True, True, False)
+    only_predicts = options_lib.RunConfig.parse(
+        NEEDED | {"model_type": "BERT", "do_train": False, "do_predict": True}
+    )
+    assert not only_predicts.do_train

@@ -1,0 +1,223 @@
+"""The command's options beyond google-research/bert's: own files, the course of a training, the test set, TPUs."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import run_classifier
+from bert import checkpoints
+from bert import config as config_lib
+from bert import datasets
+from bert import estimator
+from bert import model_folder
+from bert import training
+from bert import training_log
+from tests import conftest
+
+
+def own_files(folder):
+    """Reviews of three file kinds: stars for labels, and a test file without any."""
+    rows = [("fine film", 5), ("so dull", 1), ("very fine", 5), ("dull, dull", 2)] * 4
+    lines = [f'"{text}",{stars}\n' for text, stars in rows]
+    (folder / "train.csv").write_text("review,stars\n" + "".join(lines))
+    (folder / "dev.tsv").write_text("review\tstars\nfine film\t5\nso dull\t1\n")
+    tests = [{"review": "very fine", "id": "a"}, {"review": "dull, dull", "id": "b"}]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tests))
+    return [
+        f"--train_file={folder}/train.csv",
+        f"--dev_file={folder}/dev.tsv",
+        f"--test_file={folder}/test.jsonl",
+        "--text_column=review",
+        "--label_column=stars",
+        "--label_map=1=bad,2=bad,5=good",
+    ]
+
+
+def without_task(command):
+    return [a for a in command if not a.startswith(("--task_name", "--data_dir"))]
+
+
+def test_own_files_train_evaluate_and_predict_with_no_class_written(tiny_release, tmp_path):
+    output = tmp_path / "out"
+    command = without_task(conftest.arguments(tiny_release, "", output, *own_files(tmp_path)))
+    phases = ["--do_train", "--do_eval", "--do_predict", "--results_header"]
+    assert run_classifier.cli_main([*command, *phases]) == 0
+    assert config_lib.ClassifierConfig.load(output).labels == ("bad", "good")
+    assert "eval_accuracy = 1.0" in (output / "eval_results.txt").read_text()
+    rows = [line.split("\t") for line in (output / "test_results.tsv").read_text().splitlines()]
+    assert rows[0] == ["guid", "bad", "good", "pred_label", "pred_class"]
+    assert [(row[0], row[3]) for row in rows[1:]] == [("a", "good"), ("b", "bad")]
+    # later, only the folder and a file
+    again = [f"--output_dir={output}", f"--test_file={tmp_path}/test.jsonl", "--text_column=review"]
+    assert run_classifier.cli_main([*again, "--do_predict"]) == 0
+    probabilities = np.loadtxt(output / "test_results.tsv")[:, :2]
+    np.testing.assert_allclose(
+        probabilities, np.array([r[1:3] for r in rows[1:]], float), atol=1e-6
+    )
+
+
+def test_evaluating_a_file_without_labels_is_refused(tiny_release, tmp_path, caplog):
+    command = without_task(conftest.arguments(tiny_release, "", tmp_path, *own_files(tmp_path)))
+    assert run_classifier.cli_main([*command, "--do_train", "--eval_test"]) == 1
+    assert "examples to evaluate on must have labels, got none for a" in caplog.text
+
+
+def test_the_best_model_on_the_dev_set_is_what_evaluates_and_predicts(
+    tiny_release, tiny_data, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    output = tmp_path / "out"
+    command = conftest.arguments(tiny_release, tiny_data, output, "--eval_every_steps=20")
+    command += ["--early_stopping_patience=2", "--best_metric=loss", "--save_checkpoints_steps=20"]
+    assert run_classifier.cli_main([*command, "--do_train", "--do_eval", "--do_predict"]) == 0
+    rows = [row for row in training_log.read(output) if row.dev_loss is not None]
+    best, _ = training_log.best(rows, "loss")
+    assert f"the best on the dev set is step {best}, kept in {output}/best" in caplog.text
+    assert f"global_step = {best}\n" in (output / "eval_results.txt").read_text()
+    parts = model_folder.load(output)
+    assert parts.init_checkpoint == f"{output}/best/model.ckpt-{best}"
+    before = (output / "test_results.tsv").read_text()
+    assert checkpoints.latest_step(output) >= best
+    copied = [f"--data_dir={tiny_data}", "--task_name=imdb", f"--output_dir={output}/best"]
+    assert run_classifier.cli_main([*copied, "--do_predict"]) == 0
+    assert (output / "best" / "test_results.tsv").read_text() == before
+
+
+def test_the_test_set_is_not_read_before_the_end(tiny_release, tiny_data, tmp_path, monkeypatch):
+    read, original = [], datasets.TaskProcessor.read
+
+    def remember(self, data_dir, split):
+        read.append((split, checkpoints.latest_step(tmp_path / "out")))
+        return original(self, data_dir, split)
+
+    monkeypatch.setattr(datasets.TaskProcessor, "read", remember)
+    command = conftest.arguments(
+        tiny_release, tiny_data, tmp_path / "out", "--num_train_epochs=1", "--eval_every_steps=4"
+    )
+    phases = ["--do_train", "--do_eval", "--eval_test"]
+    assert run_classifier.cli_main([*command, *phases]) == 0
+    assert read == [("train", None), ("dev", None), ("dev", 8), ("test", 8)]
+    assert "eval_accuracy" in (tmp_path / "out" / "test_eval_results.txt").read_text()
+
+
+def test_a_range_test_draws_its_plot(tiny_release, tiny_data, tmp_path):
+    command = conftest.arguments(
+        tiny_release,
+        tiny_data,
+        tmp_path,
+        "--do_train",
+        "--num_train_epochs=3",
+        "--learning_rate_schedule=lr_range_test",
+        "--max_learning_rate=0.1",
+    )
+    assert run_classifier.cli_main(command) == 0
+    assert (tmp_path / "lr_range_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bert_lrps_command_line_runs_with_every_option_used(tiny_release, tmp_path, monkeypatch):
+    data = tmp_path / "SST5"
+    data.mkdir()
+    for split, count in {"train": 10, "dev": 5, "test": 6}.items():
+        lines = [
+            f"{index % 5} the film was {'so ' * (index % 5)}fine .\n" for index in range(count)
+        ]
+        (data / f"stsa.fine.{split}").write_text("".join(lines))
+    seen = []
+    original = training.training_of
+
+    def remember(*arguments):
+        seen.append(original(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(training, "training_of", remember)
+    # the command of its README, its paths and sizes made small
+    command = (
+        f"--task_name SST5 --data_dir {data} --vocab_file {tiny_release}/vocab.txt"
+        f" --bert_config_file {tiny_release}/bert_config.json"
+        f" --init_checkpoint {tiny_release}/bert_model.ckpt --do_lower_case --max_seq_length 32"
+        " --train_batch_size 8 --eval_batch_size 3 --learning_rate 2e-5 --num_train_epochs 3"
+        f" --output_dir {tmp_path}/out --model_type BERT --seed 123 --eval_test"
+        " --gradient_accumulation_steps 2 --warmup_proportion 0.34"
+    )
+    assert run_classifier.cli_main(command.split()) == 0
+    assert seen == [
+        estimator.Training(2e-5, 3, 1, seed=123, gradient_accumulation_steps=2)
+    ]  # int(10 / 8 * 3) steps
+    record = config_lib.ClassifierConfig.load(tmp_path / "out")
+    assert record == config_lib.ClassifierConfig(labels=tuple("01234"), max_seq_length=32)
+    for name in ("eval_results.txt", "test_eval_results.txt", "log.txt"):
+        assert (tmp_path / "out" / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("flag", "remedy"),
+    [
+        ("--base_learning_rate=5e-5", "use --learning_rate"),
+        ("--accumulate_gradients=2", "use --gradient_accumulation_steps"),
+        ("--no_cuda", "set CUDA_VISIBLE_DEVICES=-1"),
+        ("--local_rank=-1", "leave it out"),
+        ("--embed_file=x", "--model brings the embeddings"),
+    ],
+)
+def test_a_flag_of_bert_lrp_that_is_not_taken_names_what_replaces_it(flag, remedy, caplog):
+    assert run_classifier.cli_main([flag, "--do_train"]) == 2
+    assert f"{flag.split('=')[0]} of BERT-LRP is not taken: " in caplog.text
+    assert remedy in caplog.text
+
+
+def test_every_training_option_reaches_the_step():
+    options = run_classifier.parse_options(
+        [
+            *("--task_name=imdb", "--data_dir=d", "--output_dir=o", "--do_train", "--seed=4"),
+            *("--learning_rate=0.5", "--learning_rate_schedule=one_cycle", "--freeze_encoder"),
+            *("--gradient_accumulation_steps=4", "--warmup_proportion=0.3"),
+        ]
+    )
+    assert training.training_of(options, 100, (1.0, 2.0)) == estimator.Training(
+        0.5, 100, 30, "one_cycle", 4, (1.0, 2.0), 4, freeze_encoder=True
+    )
+
+
+def test_which_weights_a_trained_folder_goes_on_from_is_said(
+    finished, tiny_release, tiny_data, caplog
+):
+    caplog.set_level("INFO")
+    output, _ = finished
+    command = conftest.arguments(tiny_release, tiny_data, output, "--do_train")
+    assert run_classifier.cli_main(command) == 0
+    newest = tf.train.latest_checkpoint(str(output))
+    assert (
+        f"weights: {newest}; a trained folder goes on from its own, not from --init" in caplog.text
+    )
+    assert f"not needed: {output} holds step 160; use another to train anew" in caplog.text
+
+
+def test_tpu_flags_say_where_the_tpu_is():
+    options = run_classifier.parse_options(
+        [
+            *("--task_name=imdb", "--data_dir=d", "--output_dir=o", "--do_train", "--use_tpu"),
+            *("--tpu_name=t", "--tpu_zone=z", "--gcp_project=p", "--master=m"),
+            *("--num_tpu_cores=32", "--iterations_per_loop=7"),
+        ]
+    )
+    assert training.tpu_of(options) == estimator.Tpu("t", "z", "p", "m", 32, 7)
+    assert training.tpu_of(options.model_copy(update={"use_tpu": False})) is None
+
+
+def test_the_whole_command_runs_on_a_tpu_estimator(
+    finished, tiny_release, tiny_data, tmp_path, monkeypatch
+):
+    """On the CPU, which is what a TPUEstimator without a TPU uses: no TPU can be had here."""
+    monkeypatch.setattr(training, "tpu_of", lambda options: estimator.Tpu(use_tpu=False))
+    output = tmp_path / "out"
+    command = conftest.arguments(tiny_release, tiny_data, output, "--use_tpu", "--do_train")
+    phases = ["--do_eval", "--do_predict", "--attn_processor_fn=average_last_layer_by_head"]
+    assert run_classifier.cli_main([*command, *phases]) == 0
+    for name in ("report.html", "attention.png"):
+        assert (output / name).is_file()
+    expected, found = (np.loadtxt(f / "test_results.tsv") for f in (finished[0], output))
+    np.testing.assert_allclose(found, expected, atol=1e-4)  # 12 and 9 examples in batches of 8
+    results, usual = ((f / "eval_results.txt").read_text() for f in (output, finished[0]))
+    assert next(line for line in usual.splitlines() if "accuracy" in line) in results
