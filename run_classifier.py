@@ -15,7 +15,7 @@ import logging
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,6 @@ from explain import explanation
 from explain import highlight
 from explain import model as model_lib
 from explain import plots
-
-if TYPE_CHECKING:
-    from matplotlib import figure as figure_lib
 
 # The ancestor's names.
 DataProcessor = datasets.DataProcessor
@@ -296,7 +293,7 @@ def _write_pictures(
     _save_figure(figure, run.output_dir / "attention.png")
 
 
-def _save_figure(figure: "figure_lib.Figure", path: pathlib.Path) -> None:
+def _save_figure(figure: plots.Figure, path: pathlib.Path) -> None:
     with files.draft(path) as draft:
         figure.savefig(draft, format="png", dpi=120)
 

@@ -51,6 +51,7 @@ def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
 
 _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor] | None] = {
     "gelu": gelu,
+    "gelu_python": gelu,  # Hugging Face's name
     "gelu_tanh": gelu_tanh,
     "gelu_new": gelu_tanh,  # Hugging Face's name
     "gelu_pytorch_tanh": gelu_tanh,  # Hugging Face's newer name

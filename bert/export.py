@@ -31,9 +31,9 @@ from bert import tokenization
 _log = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "model.safetensors"
-POOLED_MODULE = (
-    "modeling_pooled_bert"  # what transformers runs where its own classifier cannot pool so
-)
+POOLED_MODULE = "modeling_pooled_bert"
+"""What transformers runs, told to trust it, where its own classifier cannot pool as ours does."""
+
 _POOLED_CLASSES = {
     "AutoConfig": "PooledBertConfig",
     "AutoModelForSequenceClassification": "PooledBertForSequenceClassification",

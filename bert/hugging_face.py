@@ -63,9 +63,7 @@ _HUGGING_FACE_NAMES = {ours: theirs for theirs, ours in _RELEASE_NAMES.items()}
 _POOLER = {"bert/pooler/dense/kernel", "bert/pooler/dense/bias"}
 _HEAD = {"output_weights", "output_bias"}
 _LAYER_NUMBER = re.compile(r"(?<=layer[._])\d+")
-_INDEX_BUFFER = re.compile(
-    r"embeddings\.(?:position|token_type)_ids$"
-)  # 0, 1, 2, ... and 0, 0, 0, ...
+_INDEX_BUFFER = re.compile(r"embeddings\.(?:position|token_type)_ids$")  # 0, 1, 2 and 0, 0, 0, ...
 _OTHER_HEAD = re.compile(r"(?:module\.)?(?:cls|classifier|lm_head|qa_outputs)\.")
 
 _EXPECTED = {  # what config.json may say of a BERT that encodes as the release's does

@@ -46,6 +46,7 @@ LAYOUTS = {
             "pytorch_model-*-of-*.bin",
             "tokenizer_config.json",
             "special_tokens_map.json",
+            "added_tokens.json",
         ),
     ),
     "SavedModel": Layout(

@@ -81,7 +81,7 @@ def resolve(handle: str) -> str:
     Raises:
       pretrained.PretrainedError: it could not be had.
     """
-    import tensorflow_hub  # 0.3 s and a warning about pkg_resources, which local folders need not pay
+    import tensorflow_hub  # here, because it warns about pkg_resources and reading a folder needs it not
 
     try:
         return str(tensorflow_hub.resolve(os.path.expanduser(handle)))
@@ -245,10 +245,10 @@ def _published_name(folder: pathlib.Path) -> str:
 
     The cache names its folders by a hash; a copy made by hand may end in the version, as in `.../bert_..._A-12/1`.
     """
-    note = folder.with_name(f"{folder.name}.descriptor.txt")
+    absolute = folder.absolute()
+    note = absolute.with_name(f"{absolute.name}.descriptor.txt")
     if note.is_file():
         return note.read_text(encoding="utf-8").partition("\n")[0]
-    absolute = folder.absolute()
     return f"{absolute.name} {absolute.parent.name}"  # the first match wins: the folder's own name
 
 

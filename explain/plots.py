@@ -12,6 +12,8 @@ from matplotlib import font_manager
 
 from explain import palette
 
+Figure = matplotlib.figure.Figure
+
 _INCHES_A_TOKEN = 0.22
 _LARGEST_INCHES = (
     48.0  # beyond it labels shrink: 512 tokens at full size are half a gigabyte of pixels
@@ -35,7 +37,7 @@ _FONTS = (
 
 def attention_heatmap(
     attention: npt.NDArray[np.float32], tokens: Sequence[str], title: str
-) -> matplotlib.figure.Figure:
+) -> Figure:
     """Draw an attention matrix, query tokens down and key tokens across.
 
     A character that no font here can draw is written as its code point, such as `<U+1F600>`.
@@ -53,7 +55,7 @@ def attention_heatmap(
             "use a processor such as average_last_layer_matrix"
         )
     side = min(max(4.0, _INCHES_A_TOKEN * size), _LARGEST_INCHES)
-    figure = matplotlib.figure.Figure(figsize=(side + 1.5, side + 1.0), layout="constrained")
+    figure = Figure(figsize=(side + 1.5, side + 1.0), layout="constrained")
     axes = figure.subplots()
     seaborn.heatmap(
         np.asarray(attention)[:size, :size],
@@ -84,7 +86,7 @@ def attention_heatmap(
 
 def learning_rate_range(
     points: Sequence[tuple[float, float]], title: str = "Learning-rate range test"
-) -> matplotlib.figure.Figure:
+) -> Figure:
     """Draw the loss against the learning rate: the best rate lies a little before the steepest fall ends.
 
     Args:
@@ -101,7 +103,7 @@ def learning_rate_range(
     for count, loss in enumerate(losses, start=1):
         average = 0.9 * average + 0.1 * loss
         smooth.append(average / (1.0 - 0.9**count))
-    figure = matplotlib.figure.Figure(figsize=(7.0, 4.5), layout="constrained")
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses, ".", markersize=3, color=palette.FRAME, label="loss of a step")
     axes.plot(rates, smooth, color=palette.LINE, label="moving average")

@@ -14,9 +14,9 @@ from packaging import requirements
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
-        "files",
+        "files checksums layouts",
         "config< shapes*< training_log",
-        "options tasks tokenization< tables downloads weights*",
+        "options tasks tables tensor_files tokenization< downloads weights*",
         "datasets< hugging_face pretrained encoder*",
         "modeling* features*<",
         "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub*",
@@ -62,7 +62,7 @@ LIBRARIES = [  # (rule, packages, the only files that may import them)
     (
         7,
         "json",
-        "bert/config.py bert/tables.py bert/hugging_face.py "
+        "bert/config.py bert/export.py bert/tables.py "
         "explain/explanation.py explain/views.py scripts/prepare_*.py",
     ),
     (8, "matplotlib seaborn plotly", "explain/plots.py"),

@@ -15,7 +15,7 @@ from scripts import convert_checkpoint
 from tests import conftest
 
 D, V = 12, len(conftest.TINY_WORDS)
-HEADS = {  # of BertForPreTraining, as both write them: release, shape, transformers
+HEADS = {  # of pre-training, as the release's checkpoints have them
     "cls/predictions/transform/dense/kernel": (D, D),
     "cls/predictions/transform/dense/bias": (D,),
     "cls/predictions/transform/LayerNorm/gamma": (D,),
@@ -36,6 +36,11 @@ def assert_equal(found, expected):
     for name, value in expected.items():
         assert found[name].dtype == value.dtype
         np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def as_of_2019(name):
+    name = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+    return name.replace("LayerNorm.bias", "LayerNorm.beta")
 
 
 def convert(source, target):
@@ -147,25 +152,26 @@ def test_a_hugging_face_folder_comes_in_and_what_has_no_name_is_told(
 ):
     export.write_hugging_face(trained, tmp_path / "theirs")
     path = tmp_path / "theirs" / "model.safetensors"
-    tensors = {  # as folders of 2019 have it
-        name.replace("LayerNorm.weight", "LayerNorm.gamma"): value
-        for name, value in safetensors.numpy.load_file(path).items()
-    }
+    tensors = {as_of_2019(name): v for name, v in safetensors.numpy.load_file(path).items()}
     tensors |= {
         "bert.embeddings.position_ids": np.arange(32)[np.newaxis],
         "cls.predictions.transform.LayerNorm.gamma": np.full(D, 2, np.float16),
+        "cls.predictions.transform.LayerNorm.beta": np.full(D, 3, np.float16),
         "qa_outputs.bias": np.zeros(2, np.float32),
     }
     safetensors.numpy.save_file(tensors, path)
     capsys.readouterr()
     assert convert(tmp_path / "theirs", tmp_path / "ours") == 0
     assert capsys.readouterr().err.splitlines() == [
-        f"{tmp_path / 'ours'}: 42 variables",
+        f"{tmp_path / 'ours'}: 43 variables",
         "left out, unknown to google-research/bert: 2 (bert.embeddings.position_ids, qa_outputs.bias)",
     ]
     expected = without_optimiser(trained)
     del expected["global_step"]
-    head = {"cls/predictions/transform/LayerNorm/gamma": np.full(D, 2, np.float32)}
+    head = {
+        "cls/predictions/transform/LayerNorm/gamma": np.full(D, 2, np.float32),
+        "cls/predictions/transform/LayerNorm/beta": np.full(D, 3, np.float32),
+    }
     assert_equal(read(tmp_path / "ours"), expected | head)
     assert convert(path, tmp_path / "file") == 0
     assert_equal(read(tmp_path / "file"), expected | head)
@@ -182,7 +188,7 @@ def test_a_whole_folder_is_written_without_its_optimiser(trained, tmp_path, caps
     assert "output_dir must be new or an empty folder" in capsys.readouterr().err
 
 
-def test_pytorchs_form_is_a_state_dict(tiny_release, tmp_path, monkeypatch, capsys):
+def test_pytorchs_form_is_a_state_dict(tiny_release, tmp_path, monkeypatch):
     def save(tensors, path):
         path.write_bytes(pickle.dumps(tensors))
 
@@ -194,6 +200,18 @@ def test_pytorchs_form_is_a_state_dict(tiny_release, tmp_path, monkeypatch, caps
     assert pickle.loads((tmp_path / "pytorch_model.bin").read_bytes()) == {
         name: ("tensor", value.tolist()) for name, value in expected.items()
     }
+
+
+def test_pytorchs_form_appears_whole_or_not_at_all(tiny_release, tmp_path, monkeypatch, capsys):
+    def save(tensors, path):
+        path.write_bytes(b"a part")
+        raise OSError("No space left on device")
+
+    torch = types.SimpleNamespace(from_numpy=np.asarray, save=save)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert convert(tiny_release, tmp_path / "pytorch_model.bin") == 1
+    assert capsys.readouterr().err == "convert_checkpoint.py: No space left on device\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_pytorchs_form_without_pytorch_says_what_to_do(tiny_release, tmp_path, monkeypatch, capsys):

@@ -96,13 +96,8 @@ def test_the_readmes_own_task_reads_its_files(tmp_path, monkeypatch):
 
 
 def test_the_flags_of_the_readmes_commands_exist():
-    known = {
-        *options_lib.RunConfig.model_fields,
-        "output_dir",
-        "input",
-        "max_examples",
-        "dev_fraction",
-    }
+    scripts = {"input", "output", "output_dir", "model_dir", "max_examples", "dev_fraction"}
+    known = set(options_lib.RunConfig.model_fields) | scripts
     for name in ("README.md", "explain/README.md", "data/README.md"):
         blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(), flags=re.DOTALL)
         assert set(re.findall(r"--(\w+)", "".join(blocks))) <= known

@@ -151,19 +151,25 @@ def test_a_vocabulary_without_a_mask_gets_none(tuned, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "pieces"),
     [
-        ({}, ["the", "film", "was", "naive", "##a"]),
-        ({"do_lower_case": False}, ["[UNK]", "Film", "was", "[UNK]"]),
-        ({"do_lower_case": False, "strip_accents": True}, ["[UNK]", "Film", "was", "naive", "##a"]),
-        ({"max_input_chars_per_word": 5}, ["the", "film", "was", "[UNK]"]),
+        ({}, ["the", "film", "was", "[UNK]", "naive", "##a"]),
+        ({"do_lower_case": False}, ["[UNK]", "Film", "was", "[UNK]", "[UNK]"]),
+        (
+            {"do_lower_case": False, "strip_accents": True},
+            ["[UNK]", "Film", "was", "[UNK]", "naive", "##a"],
+        ),
+        ({"max_input_chars_per_word": 5}, ["the", "film", "was", "[UNK]", "[UNK]"]),
+        ({"tokenize_chinese_chars": False}, ["the", "film", "[UNK]", "naive", "##a"]),
     ],
 )
 def test_the_fast_tokenizer_splits_as_the_record_says(tuned, fields, pieces):
     folder = exported(tuned(**fields))
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    encoding = tokenizer.encode("The Film was naïvea", "dull.")
+    encoding = tokenizer.encode("The Film was電 naïvea", "dull.")
     assert encoding.tokens == ["[CLS]", *pieces, "[SEP]", "dull", ".", "[SEP]"]
     assert encoding.type_ids == [0] * (len(pieces) + 2) + [1, 1, 1]
     assert encoding.ids == [VOCABULARY.index(piece) for piece in encoding.tokens]
+    words = " ".join(piece for piece in pieces if piece != "[UNK]").replace(" ##", "")
+    assert tokenizer.decode(encoding.ids) == f"{words} dull."
 
 
 @pytest.mark.parametrize("pooling", config_lib.POOLINGS)
@@ -314,6 +320,7 @@ from_embeddings = model(
     output_hidden_states=True, output_attentions=True, **inputs
 )
 from_embeddings.loss.backward()
+nothing = torch.zeros_like(inputs["attention_mask"])
 print(json.dumps({
     "class": type(model).__name__,
     "loading": loading,
@@ -321,6 +328,8 @@ print(json.dumps({
     "logits": from_words.logits.tolist(),
     "logits_of_embeddings": from_embeddings.logits.tolist(),
     "tuple": [part.tolist() for part in model(ids, return_dict=False, **inputs)],
+    "logits_without_a_mask": model(ids).logits.tolist(),
+    "logits_of_padding": model(ids, attention_mask=nothing).logits.tolist(),
     "loss": from_embeddings.loss.item(),
     "gradient": word_embeddings.grad.abs().sum(-1).tolist(),
     "layers": [len(from_embeddings.hidden_states), len(from_embeddings.attentions)],
@@ -361,6 +370,14 @@ def test_transformers_opens_the_folder_with_the_same_answers(
     for name in ("logits", "logits_of_embeddings"):
         np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(found["tuple"], [expected], atol=1e-5)
+    unmasked = golden._replace(
+        input_mask=np.ones_like(golden.input_mask), segment_ids=np.zeros_like(golden.segment_ids)
+    )
+    whole = logits(unmasked, of_pooling(golden, pooling), golden.config, pooling)
+    np.testing.assert_allclose(found["logits_without_a_mask"], whole, atol=1e-5)
+    if trust:  # our pooling; [CLS] under a mask of zeros is transformers' own affair
+        bias = np.tile(golden.variables["output_bias"], (2, 1))
+        np.testing.assert_array_equal(found["logits_of_padding"], bias)
     likelihoods = np.exp(expected)[[0, 1], [1, 4]] / np.exp(expected).sum(axis=1)
     assert found["loss"] == pytest.approx(-np.log(likelihoods).mean(), abs=1e-5)
     assert np.array_equal(np.array(found["gradient"]) > 0, golden.input_mask == 1)

@@ -88,7 +88,7 @@ def test_a_variable_that_transformers_has_not_is_refused():
 
 
 def test_kernels_are_turned_and_nothing_else_is():
-    table = np.arange(6, dtype=np.float32).reshape(2, 3)
+    table = np.arange(6, dtype=np.float16).reshape(2, 3)
     variables = hugging_face.from_tensors(
         {
             "encoder.layer.10.output.dense.weight": table,
@@ -99,6 +99,7 @@ def test_kernels_are_turned_and_nothing_else_is():
     kernel = variables.pop("bert/encoder/layer_10/output/dense/kernel")
     np.testing.assert_array_equal(kernel, [[0, 3], [1, 4], [2, 5]])
     assert kernel.flags.c_contiguous
+    assert kernel.dtype == np.float32
     np.testing.assert_array_equal(variables.pop("bert/embeddings/token_type_embeddings"), table)
     np.testing.assert_array_equal(variables.pop("output_weights"), table)
     assert not variables
@@ -284,9 +285,16 @@ def test_a_classifier_of_one_label_is_refused(tmp_path):
         hugging_face.read(folders.write(tmp_path, one, id2label={"0": "stars"}))
 
 
-@pytest.mark.parametrize("part", ["classifier.bias", "bert.pooler.dense.weight"])
-def test_half_a_classifier_is_refused(part, tmp_path):
-    with pytest.raises(ValueError, match=rf"but these are missing: {part}; save the model again"):
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [
+        ("classifier.bias", "classifier.bias"),
+        ("pooler.dense.weight", "bert.pooler.dense.weight"),
+        ("pooler", "bert.pooler.dense.bias, bert.pooler.dense.weight"),
+    ],
+)
+def test_half_a_classifier_is_refused(part, missing, tmp_path):
+    with pytest.raises(ValueError, match=rf"these are missing: {missing}; save the model again"):
         hugging_face.read(folders.write(tmp_path, without(part)))
 
 
@@ -448,6 +456,11 @@ def test_a_tokenizer_that_is_another_program_is_refused(left, changes, tmp_path)
     folder = folders.write(tmp_path, without=left, **changes)
     with pytest.raises(ValueError, match=r"must be 'BertTokenizer', got 'BertJapaneseTokenizer'"):
         hugging_face.read(folder)
+
+
+def test_the_tokenizer_itself_tells_more_than_its_class(tmp_path):
+    folder = folders.write(tmp_path, tokenizer={"tokenizer_class": "DistilBertTokenizer"})
+    assert settings(hugging_face.read(folder).record) == (False, True, False)
 
 
 def test_tokens_added_to_the_vocabulary_are_reported(tmp_path, caplog):

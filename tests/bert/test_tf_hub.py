@@ -25,89 +25,64 @@ from tests.bert import serving
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{index}" for index in range(15))]
 V, D, H, E, F, POSITIONS, TYPES, LAYERS = 19, 12, 3, 4, 20, 10, 5, 2
 B, T = 6, 7
-NAMES = [  # version 1 of TF2, later versions, the release, shape in TF2
-    (
-        "bert_model/word_embeddings/embeddings",
-        "word_embeddings/embeddings",
-        "bert/embeddings/word_embeddings",
-        (V, D),
-    ),
-    (
-        "bert_model/embedding_postprocessor/type_embeddings",
-        "type_embeddings/embeddings",
-        "bert/embeddings/token_type_embeddings",
-        (TYPES, D),
-    ),
-    (
-        "bert_model/embedding_postprocessor/position_embeddings",
-        "position_embedding/embeddings",
-        "bert/embeddings/position_embeddings",
-        (POSITIONS, D),
-    ),
-    *(
-        (
-            f"bert_model/embedding_postprocessor/layer_norm/{part}",
-            f"embeddings/layer_norm/{part}",
-            f"bert/embeddings/LayerNorm/{part}",
-            (D,),
-        )
-        for part in ("gamma", "beta")
-    ),
-    *(
-        (
-            f"bert_model/encoder/layer_{index}/{first}",
-            f"transformer/layer_{index}/{later}",
-            f"bert/encoder/layer_{index}/{release}",
-            shape,
-        )
-        for index in range(LAYERS)
-        for first, later, release, shape in [
-            *(
-                (f"self_attention/{x}/{y}", f"self_attention/{x}/{y}", f"attention/self/{x}/{y}", s)
-                for x in ("query", "key", "value")
-                for y, s in (("kernel", (D, H, E)), ("bias", (H, E)))
-            ),
-            *(
-                (
-                    f"self_attention_output/{y}",
-                    f"self_attention/attention_output/{y}",
-                    f"attention/output/dense/{y}",
-                    s,
-                )
-                for y, s in (("kernel", (H, E, D)), ("bias", (D,)))
-            ),
-            *(
-                (f"{x}_layer_norm/{y}", f"{x}_layer_norm/{y}", f"{z}/LayerNorm/{y}", (D,))
-                for x, z in (("self_attention", "attention/output"), ("output", "output"))
-                for y in ("gamma", "beta")
-            ),
-            ("intermediate/kernel", "intermediate/kernel", "intermediate/dense/kernel", (D, F)),
-            ("intermediate/bias", "intermediate/bias", "intermediate/dense/bias", (F,)),
-            ("output/kernel", "output/kernel", "output/dense/kernel", (F, D)),
-            ("output/bias", "output/bias", "output/dense/bias", (D,)),
-        ]
-    ),
-    *(
-        (f"bert_model/pooler_transform/{y}", f"pooler_transform/{y}", f"bert/pooler/dense/{y}", s)
-        for y, s in (("kernel", (D, D)), ("bias", (D,)))
-    ),
-]
+CONFIG = config_lib.BertConfig(
+    V,
+    hidden_size=D,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=H,
+    intermediate_size=F,
+    max_position_embeddings=POSITIONS,
+    type_vocab_size=TYPES,
+)
+# TF2's version 1 (under bert_model/), TF2's later versions, the release (under bert/), shape in TF2
+EMBEDDINGS = """
+word_embeddings/embeddings                   word_embeddings/embeddings     embeddings/word_embeddings        19,12
+embedding_postprocessor/type_embeddings      type_embeddings/embeddings     embeddings/token_type_embeddings  5,12
+embedding_postprocessor/position_embeddings  position_embedding/embeddings  embeddings/position_embeddings    10,12
+embedding_postprocessor/layer_norm/gamma     embeddings/layer_norm/gamma    embeddings/LayerNorm/gamma        12
+embedding_postprocessor/layer_norm/beta      embeddings/layer_norm/beta     embeddings/LayerNorm/beta         12
+"""
+LAYER = """
+self_attention/query/kernel      self_attention/query/kernel             attention/self/query/kernel       12,3,4
+self_attention/query/bias        self_attention/query/bias               attention/self/query/bias         3,4
+self_attention/key/kernel        self_attention/key/kernel               attention/self/key/kernel         12,3,4
+self_attention/key/bias          self_attention/key/bias                 attention/self/key/bias           3,4
+self_attention/value/kernel      self_attention/value/kernel             attention/self/value/kernel       12,3,4
+self_attention/value/bias        self_attention/value/bias               attention/self/value/bias         3,4
+self_attention_output/kernel     self_attention/attention_output/kernel  attention/output/dense/kernel     3,4,12
+self_attention_output/bias       self_attention/attention_output/bias    attention/output/dense/bias       12
+self_attention_layer_norm/gamma  self_attention_layer_norm/gamma         attention/output/LayerNorm/gamma  12
+self_attention_layer_norm/beta   self_attention_layer_norm/beta          attention/output/LayerNorm/beta   12
+intermediate/kernel              intermediate/kernel                     intermediate/dense/kernel         12,20
+intermediate/bias                intermediate/bias                       intermediate/dense/bias           20
+output/kernel                    output/kernel                           output/dense/kernel               20,12
+output/bias                      output/bias                             output/dense/bias                 12
+output_layer_norm/gamma          output_layer_norm/gamma                 output/LayerNorm/gamma            12
+output_layer_norm/beta           output_layer_norm/beta                  output/LayerNorm/beta             12
+"""
+POOLER = """
+pooler_transform/kernel          pooler_transform/kernel                 pooler/dense/kernel               12,12
+pooler_transform/bias            pooler_transform/bias                   pooler/dense/bias                 12
+"""
+
+
+def rows(table, scopes=("", "", "")):
+    for line in table.split("\n")[1:-1]:
+        *names, shape = line.split()
+        first, later, release = (f"{s}{name}" for s, name in zip(scopes, names, strict=True))
+        yield f"bert_model/{first}", later, f"bert/{release}", tuple(map(int, shape.split(",")))
+
+
+NAMES = [*rows(EMBEDDINGS), *rows(POOLER)]
+for layer in range(LAYERS):
+    scopes = (f"encoder/layer_{layer}/", f"transformer/layer_{layer}/", f"encoder/layer_{layer}/")
+    NAMES += rows(LAYER, scopes)
 FIRST = {first: shape for first, _, _, shape in NAMES}
 LATER = {later: shape for _, later, _, shape in NAMES}
 TF1 = {
-    release: shape
-    for release, shape in conftest.release_shapes(
-        config_lib.BertConfig(
-            V,
-            hidden_size=D,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=H,
-            intermediate_size=F,
-            max_position_embeddings=POSITIONS,
-            type_vocab_size=TYPES,
-        )
-    ).items()
-    if not release.startswith("output_")
+    name: shape
+    for name, shape in conftest.release_shapes(CONFIG).items()
+    if not name.startswith("output_")
 }
 GELUS = {
     "gelu": lambda x: 0.5 * x * (1.0 + tf.math.erf(x / math.sqrt(2.0))),
@@ -339,16 +314,7 @@ def exported(tmp_path_factory, vocab_file):
 def test_the_encoder_computes_what_the_saved_model_computed(exported, kind, hidden_act):
     saved = exported(kind, hidden_act)
     config, record, vocabulary, variables = tf_hub.read(saved.folder)
-    assert config == config_lib.BertConfig(
-        V,
-        hidden_size=D,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=H,
-        intermediate_size=F,
-        hidden_act=hidden_act,
-        max_position_embeddings=POSITIONS,
-        type_vocab_size=TYPES,
-    )
+    assert config == CONFIG.model_copy(update={"hidden_act": hidden_act})
     word_ids, mask, type_ids = map(tf.constant, inputs())
     outputs = encoder.encode(
         variables, config, encoder.look_up_words(variables, word_ids), mask, type_ids
@@ -421,8 +387,8 @@ def test_names_of_every_generation_become_the_release_s(column, prefix):
 def test_version_2_s_attention_output_and_pre_training_heads_are_told_apart():
     name = tf_hub.release_name("transformer/layer_11/self_attention_output/kernel")
     assert name == "bert/encoder/layer_11/attention/output/dense/kernel"
-    heads = ["cls/predictions/transform/dense/kernel", "cls/seq_relationship/output_bias"]
-    assert [tf_hub.release_name(name) for name in heads] == [None, None]
+    for head in ("cls/predictions/transform/dense/kernel", "bert/cls/predictions/output_bias/bias"):
+        assert tf_hub.release_name(head) is None
 
 
 def test_what_is_left_out_is_logged_in_one_line(exported, caplog):
@@ -520,6 +486,9 @@ def test_a_folder_without_a_vocabulary_or_without_a_model_says_which_file_it_lac
     save_variables(tmp_path / "model", FIRST)
     with pytest.raises(FileNotFoundError, match=r"must hold its vocabulary, .*assets/vocab\.txt"):
         tf_hub.read(tmp_path / "model")
+    (tmp_path / "model" / "assets" / "vocab.txt").write_bytes(b"[PAD]\n\xff\n")
+    with pytest.raises(ValueError, match=r"assets/vocab\.txt: vocab_file must be UTF-8"):
+        tf_hub.read(tmp_path / "model")
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", "data"])
@@ -569,7 +538,7 @@ def test_the_handle_in_the_cache_s_note_names_a_folder_that_is_a_hash(silent, tm
     assert (record.do_lower_case, config.num_attention_heads) == (False, 4)
 
 
-def test_heads_that_nothing_tells_are_64_wide_or_refused(silent, tmp_path, vocab_file, caplog):
+def test_heads_that_nothing_tells_are_64_wide_or_refused(silent, tmp_path, monkeypatch, caplog):
     with pytest.raises(ValueError, match=r"number of attention heads by its name.* width 12 is no"):
         tf_hub.read(silent)
     config = config_lib.BertConfig(
@@ -583,7 +552,8 @@ def test_heads_that_nothing_tells_are_64_wide_or_refused(silent, tmp_path, vocab
     save_variables(tmp_path, weights.encoder_shapes(config) | weights.pooler_shapes(config))
     (tmp_path / "assets" / "vocab.txt").write_text("\n".join(WORDS))
     caplog.set_level(logging.INFO, "bert.tf_hub")
-    found = tf_hub.read(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found = tf_hub.read(".")
     assert found.config == config.model_copy(update={"num_attention_heads": 3})
     assert found.record.do_lower_case
     heads, case = caplog.messages
