@@ -4,12 +4,13 @@ The Estimator only ever calls `init_from_checkpoint`; this room says what it wil
 others: making checkpoints of other sources (`conversion`).
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +61,11 @@ def checkpoint_shapes(checkpoint: str | os.PathLike[str]) -> dict[str, tuple[int
             f"{path} must be a checkpoint, but there is no {path}.index; give the common start of its file names, "
             "such as .../bert_model.ckpt or .../model.ckpt-1000"
         )
+    with _whole(path):
+        found = tf.train.list_variables(path)
     return {
         name: tuple(shape)
-        for name, shape in tf.train.list_variables(path)
+        for name, shape in found
         if not _SLOT.search(name) and name not in _BOOKKEEPING
     }
 
@@ -131,6 +134,23 @@ def write(prefix: str | os.PathLike[str], variables: Mapping[str, npt.NDArray[np
 def load_variables(
     checkpoint: str | os.PathLike[str], wanted: Iterable[str]
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Read named variables of a checkpoint into arrays, for a frozen graph or a notebook."""
-    reader = tf.train.load_checkpoint(str(checkpoint))
-    return {name: reader.get_tensor(name) for name in wanted}
+    """Read named variables of a checkpoint into arrays, for a frozen graph or a notebook.
+
+    Raises:
+      ValueError: a file of the checkpoint is damaged.
+    """
+    with _whole(checkpoint):
+        reader = tf.train.load_checkpoint(str(checkpoint))
+        return {name: reader.get_tensor(name) for name in wanted}
+
+
+@contextlib.contextmanager
+def _whole(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what TensorFlow says of a damaged checkpoint into one line that names it."""
+    try:
+        yield
+    except (IndexError, tf.errors.OpError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"{checkpoint} must be a whole checkpoint, got {reason}; copy or train it again"
+        ) from None

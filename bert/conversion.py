@@ -61,7 +61,7 @@ def _digest(source: pathlib.Path, *, is_hugging_face: bool) -> str:
         paths = hugging_face.source_files(source)
     else:
         paths = sorted(path for path in source.rglob("*") if path.is_file())
-        digest.update(str(source.resolve()).encode())  # a SavedModel's may tell heads and casing
+        digest.update(str(source.absolute()).encode())  # a SavedModel's may tell heads and casing
     for path in paths:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()

@@ -60,11 +60,11 @@ def read(folder: pathlib.Path) -> Tensors:
     """
     first, *shards = paths(folder)
     if not shards:
-        return _read_file(first)
+        return read_file(first)
     weight_map = _weight_map(first)
     tensors: Tensors = {}
     for shard in shards:
-        part = _read_file(shard)
+        part = read_file(shard)
         listed = {name for name, file in weight_map.items() if file == shard.name}
         if differing := sorted(listed ^ part.keys()):
             raise ValueError(
@@ -85,7 +85,8 @@ def _weight_map(index: pathlib.Path) -> dict[str, str]:
     return weight_map
 
 
-def _read_file(path: pathlib.Path) -> Tensors:
+def read_file(path: pathlib.Path) -> Tensors:
+    """Read one file, safetensors or else PyTorch's, as `read` reads a folder."""
     return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pytorch(path)
 
 

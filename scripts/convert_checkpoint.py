@@ -6,9 +6,9 @@
     python scripts/convert_checkpoint.py --input out/imdb --output_dir out/imdb_small   # a whole folder
 
 The input is a TF1 checkpoint (the common start of its file names), a folder that holds one or is Hugging Face's, or a
-.safetensors file. The suffix of --output says the form: .safetensors, .bin, or else a TF1 checkpoint; --output_dir
-takes a trained folder and writes it whole. The optimiser's slots are always left out, and so is what the other form has
-no name for; a line names each. Floats become float32.
+.safetensors or .bin file. The suffix of --output says the form: .safetensors, .bin (PyTorch's, which needs torch), or
+else a TF1 checkpoint; --output_dir takes a trained folder and writes it whole. The optimiser's slots are always left
+out, and so is what the other form has no name for; a line names each. Floats become float32.
 """
 
 import argparse
@@ -25,8 +25,6 @@ if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes 
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
 import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -68,8 +66,8 @@ def read(source: pathlib.Path) -> Weights:
       FileNotFoundError: the source is not there or holds no weights.
       ValueError: a file is damaged.
     """
-    if source.suffix == ".safetensors":
-        return to_release(read_safetensors(source))
+    if source.suffix in (".safetensors", ".bin"):
+        return to_release(tensor_files.read_file(source))
     if not source.is_dir():
         return read_checkpoint(source)
     if newest := tf.train.latest_checkpoint(str(model_folder.best_folder(source))):
@@ -86,20 +84,6 @@ def read_checkpoint(prefix: pathlib.Path) -> Weights:
     names = [name for name, _ in tf.train.list_variables(str(prefix))]
     variables = checkpoints.load_variables(prefix, [name for name in names if name in kept])
     return Weights(variables, {_SLOTS: [name for name in names if name not in kept]})
-
-
-def read_safetensors(path: pathlib.Path) -> Arrays:
-    """Read the tensors of a file; floats become float32."""
-    try:
-        tensors = safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path} must be a whole safetensors file, got {error}; fetch it again"
-        ) from None
-    return {
-        name: value if np.issubdtype(value.dtype, np.integer) else value.astype(np.float32)
-        for name, value in tensors.items()
-    }
 
 
 def to_release(tensors: Mapping[str, npt.NDArray[Any]]) -> Weights:

@@ -112,3 +112,15 @@ def test_a_missing_encoder_variable_and_a_wrong_shape_are_named(config, release,
 def test_the_newest_step_of_a_folder_without_checkpoints_is_none(tmp_path, caplog):
     caplog.set_level(logging.ERROR)
     assert checkpoints.latest_step(tmp_path) is None
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_named(tmp_path, suffix):
+    prefix = tmp_path / "x.ckpt"
+    checkpoints.write(prefix, {"a": np.ones((50, 7), np.float32)})
+    part = tmp_path / f"x.ckpt.{suffix}"
+    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    with pytest.raises(
+        ValueError, match=r"x\.ckpt must be a whole checkpoint, got .*; copy or train"
+    ):
+        checkpoints.load_variables(prefix, checkpoints.checkpoint_shapes(prefix))
