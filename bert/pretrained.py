@@ -218,8 +218,8 @@ class _Place(NamedTuple):
         """Say how to provide the files by hand."""
         if self.files:
             wanted = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in self.files)
-            return f"put {wanted} into {self.folder}"
-        unpack = f"unpack {' or '.join(map(str, self.sources))} yourself"
+            return f"put {wanted} into {self.folder}, or give a folder of your own"
+        unpack = f"unpack {' or '.join(map(str, self.sources))} and give its folder"
         if checksums.recorded(self.folder):
             return f"delete {self.folder} if the publisher replaced its files, or {unpack}"
         return unpack
@@ -237,8 +237,7 @@ def _archive_name(url: str) -> str:
 
 
 def _is_folder(model: str) -> bool:
-    # Path("") is the current directory, which nobody means by an empty option.
-    return bool(model) and os.path.isdir(os.path.expanduser(model))
+    return os.path.isdir(os.path.expanduser(model))
 
 
 def _local_folder(model: str) -> pathlib.Path:
@@ -279,7 +278,7 @@ def _from_hugging_face(model: str, connect_timeout_s: float, offline: bool) -> p
     except OSError as error:
         raise PretrainedError(
             f"{model!r} is no folder here and no name, and could not be fetched as a Hugging Face id: "
-            f"{_one_line(error)}. {_what_is_cached()}. Give one of these, or the folder of a downloaded model"
+            f"{_one_line(error)}. {_what_is_cached()}. Give the folder of a downloaded model, or a name"
         ) from error
 
 
@@ -296,7 +295,7 @@ def _fill(place: _Place, model: str, connect_timeout_s: float, offline: bool) ->
             return
     raise PretrainedError(
         f"weights {model!r} could not be fetched: {'; '.join(tried)}. {_what_is_cached()}. To provide the files by "
-        f"hand, {place.remedy()}, or give a folder of your own instead"
+        f"hand, {place.remedy()}"
     )
 
 

@@ -68,6 +68,12 @@ class Site:
             f"/revision/{commit}",
         ]:
             self.content[f"/api/models/{repository}{suffix}"] = about
+        tree = [
+            {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
+            for name, data in files.items()
+        ]
+        query = "recursive=true&expand=false"
+        self.content[f"/api/models/{repository}/tree/{commit}?{query}"] = json.dumps(tree).encode()
         for name, data in files.items():
             path = f"/{repository}/resolve/{commit}/{name}"
             self.content[path] = data
@@ -115,13 +121,13 @@ def _handler(site):
     return Handler
 
 
-def zipped(files, *, folder="", links=()):
+def zipped(files, *, folder="", links=(), compression=zipfile.ZIP_DEFLATED):
     """Return a zip file's bytes; the content of a member in `links` is where a symbolic link leads."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name, data in files.items():
             member = zipfile.ZipInfo(folder + name)
-            member.compress_type = zipfile.ZIP_DEFLATED
+            member.compress_type = compression
             if name in links:
                 member.external_attr = (stat.S_IFLNK | 0o777) << 16
             archive.writestr(member, data)

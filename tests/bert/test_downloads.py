@@ -1,6 +1,7 @@
 """How files travel, against a server and a package folder of this machine only."""
 
 import logging
+import re
 import socket
 import sys
 import threading
@@ -12,6 +13,7 @@ import huggingface_hub
 import pytest
 
 from bert import downloads
+from bert import layouts
 from tests.bert import serving
 
 NAMES = tuple(serving.HUGGING_FACE)
@@ -258,19 +260,35 @@ def test_archive_must_hold_one_model(site, folder):
     assert "got 'base/', 'big/'" in said
 
 
-def test_every_damaged_byte_of_an_archive_is_noticed_or_does_not_matter(tmp_path, folder):
-    good = serving.zipped(serving.GOOGLE)
+@pytest.mark.parametrize(
+    "compression",
+    [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
+)
+def test_damaged_byte_of_an_archive_is_noticed_or_does_not_matter(tmp_path, folder, compression):
+    good = serving.zipped(serving.GOOGLE, compression=compression)
     path = tmp_path / "model.zip"
     noticed = 0
-    for position in range(0, len(good), 3):
-        path.write_bytes(good[:position] + bytes([good[position] ^ 0x80]) + good[position + 1 :])
+    for position in range(0, len(good), 5):
+        damaged = bytes([good[position] ^ 0x81])
+        path.write_bytes(good[:position] + damaged + good[position + 1 :])
         try:
-            downloads._unpack(path, downloads.layouts.only_model, folder)
+            downloads._unpack(path, layouts.only_model, folder)
         except OSError:
             noticed += 1
         else:
             assert serving.contents(folder) == serving.GOOGLE
-    assert noticed > len(good) // 6  # half of those tried; the rest are dates and the like
+    assert noticed > len(good) // 10  # half of those tried; the rest are dates and the like
+
+
+def test_encrypted_archive_says_so(site, folder):
+    data = bytearray(serving.zipped(serving.GOOGLE))
+    for entry in re.finditer(rb"PK\x01\x02", data):
+        data[entry.start() + 8] |= 1  # the flag of a member that needs a password
+    for entry in re.finditer(rb"PK\x03\x04", data):
+        data[entry.start() + 6] |= 1
+    assert "is encrypted, password required" in reason(
+        archive(site, bytes(data)).deliver, folder, 3.0
+    )
 
 
 # Snapshots of the Hub
@@ -382,6 +400,16 @@ def test_page_that_is_no_hub_and_id_that_is_none_are_one_line(site):
     site.content["/api/models/someone/tiny"] = b"<html>log in first</html>"
     assert "/someone/tiny: Expecting value" in reason(snapshot)
     assert "Cannot have -- or .. in repo_id" in reason(snapshot, "some--one/tiny")
+
+
+def test_cache_that_another_program_filled_in_part_is_used(site):
+    site.publish("someone/tiny", {**serving.HUGGING_FACE, "README.md": b"not wanted there either"})
+    huggingface_hub.snapshot_download(
+        "someone/tiny", allow_patterns=list(serving.HUGGING_FACE), endpoint=site.url
+    )
+    site.requests.clear()
+    assert serving.contents(snapshot(offline=True)) == serving.HUGGING_FACE
+    assert site.requests == []
 
 
 # Other clients

@@ -6,6 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -440,6 +441,20 @@ def test_record_that_cannot_be_read_is_no_checksum(toy, cache):
     assert f"delete {folder} if the publisher replaced" in message
 
 
+def test_move_that_is_interrupted_leaves_no_record(toy, cache, monkeypatch):
+    replace = os.replace
+
+    def replace_all_but_the_last(source, target):
+        if source.name == "vocab.txt":
+            raise OSError("No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_all_but_the_last)
+    assert "No space left on device" in failure("toy")
+    assert "bert_config.json" in model_files(cache / "toy")
+    assert checksums.recorded(cache / "toy") == ()
+
+
 @pytest.mark.parametrize("way", ["connection", "file"])
 def test_archive_cut_at_any_byte_leaves_nothing_and_comes_whole_next_time(site, toy, cache, way):
     whole = site.content[toy]
@@ -478,7 +493,7 @@ def test_address_that_gives_nothing_is_one_line_with_a_remedy(site):
     url = f"{site.url}/none.zip"
     message = failure(url)
     assert "404 Client Error: Not Found for url" in message
-    assert f"unpack {url} yourself, or give a folder of your own" in message
+    assert f"To provide the files by hand, unpack {url} and give its folder" in message
 
 
 # TensorFlow Hub
@@ -489,11 +504,11 @@ def test_handle_goes_to_who_can_resolve_it(tmp_path):
     asked = []
 
     def resolve(handle):
-        asked.append(handle)
+        asked.append((handle, socket.getdefaulttimeout()))
         return str(folder)
 
     assert pretrained.fetch(HANDLE, resolve_hub=resolve) == folder
-    assert asked == [HANDLE]
+    assert asked == [(HANDLE, 0.5)]  # the client's own timeout would be none
     (folder / "saved_model.pb").unlink()
     with pytest.raises(FileNotFoundError, match="for the SavedModel layout it lacks"):
         pretrained.fetch(HANDLE, resolve_hub=resolve)
@@ -513,7 +528,9 @@ def test_hugging_face_id_is_kept_in_the_cache_of_the_hub(site, tmp_path, cache):
     folder = pretrained.fetch("someone/tiny@v2")
     assert folder == tmp_path / "hub/models--someone--tiny/snapshots" / serving.COMMIT
     assert serving.contents(folder) == CONTENT
+    site.requests.clear()
     assert pretrained.fetch("someone/tiny@v2", offline=True) == folder
+    assert site.requests == []
     assert not cache.exists()
 
 
@@ -522,7 +539,8 @@ def test_hugging_face_id_that_cannot_be_had_is_one_line_with_a_remedy(site, toy)
     message = failure("someone/else")
     assert message.startswith("'someone/else' is no folder here and no name, and could not be ")
     assert f"HTTP 404 for {site.url}/api/models/someone/else" in message
-    assert ": toy. Give one of these, or the folder of a downloaded model" in message
+    assert ": toy. Give the folder of a downloaded model, or a name" in message
+    assert "Cannot have -- or .. in repo_id: 'some--one/tiny'. Comp" in failure("some--one/tiny")
 
 
 def test_import_is_light():
