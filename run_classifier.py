@@ -323,9 +323,10 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
     except (flags.Error, ValueError) as error:
         _log.error("run_classifier.py: %s", error)
         return 2
+    on_tpu = (RuntimeError,) if options.use_tpu else ()  # where no TPU is found
     try:
         main(options)
-    except _USERS_FAULTS as error:
+    except (*_USERS_FAULTS, *on_tpu) as error:
         _log.error("run_classifier.py: %s", _one_line(error))
         return 1
     return 0

@@ -123,10 +123,11 @@ def load(model: files.Path) -> Parts:
         return _assemble(parts | {"init_checkpoint": checkpoint})
     try:
         parts = _named(str(model))
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         raise FileNotFoundError(
             f"{model} must be the output_dir of a finished training or a fine-tuned Hugging Face classifier, but holds "
-            f"no {config_lib.CLASSIFIER_FILE} and is no such folder ({error})"
+            f"neither {config_lib.CLASSIFIER_FILE} nor config.json with weights and a vocabulary; train with "
+            "run_classifier.py --do_train, or correct the path"
         ) from None
     if not parts.get("labels"):
         raise FileNotFoundError(

@@ -16,7 +16,7 @@ from tests import conftest
             2,
             "Unknown command line flag 'learning_rat'. Did you mean: learning_rate",
         ),
-        ("--use_tpu", 2, "--use_tpu is not supported"),
+        ("--use_tpu", 1, "Cannot find any TPU cores in the system"),
         ("stray", 2, "options must begin with --, got 'stray'"),
         ("--task_name=imbd", 1, "did you mean 'imdb'?"),
         ("--max_seq_length=33", 1, "max_seq_length must be at most 32 (max_position_embeddings in"),

@@ -82,7 +82,9 @@ def test_a_folder_that_was_never_trained_is_no_model_folder(trained, tmp_path):
         FileNotFoundError, match=r"trained must be the output_dir .* holds no checkpoint"
     ):
         model_folder.load(trained)
-    with pytest.raises(FileNotFoundError, match=r"holds no classifier_config.json and is no such"):
+    with pytest.raises(
+        FileNotFoundError, match=r"but holds neither classifier_config.json nor config.json"
+    ):
         model_folder.load(tmp_path)
 
 

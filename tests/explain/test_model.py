@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import run_classifier
+from bert import checkpoints
 from bert import classifier
 from bert import datasets
 from bert import features
@@ -64,7 +65,7 @@ def numpy_attention(folder, tiny_data, count=9):
     ]
     columns = features.columns(padded, LENGTH)
     wanted = classifier.variable_shapes(parts.config, 2)
-    variables = run_classifier.checkpoints.load_variables(parts.init_checkpoint, wanted)
+    variables = checkpoints.load_variables(parts.init_checkpoint, wanted)
     outputs = classifier.forward(variables, parts.config, features.Features.from_dict(columns))
     return np.stack([probs.numpy() for probs in outputs.attention_probs], axis=1)
 
@@ -141,7 +142,7 @@ def test_the_ancestors_call_loads_a_checkpoint_into_another_folder(trained, tiny
 
 def test_a_folder_without_a_checkpoint_says_what_to_give(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match="must hold a fine-tuned checkpoint, but there is none"
+        FileNotFoundError, match=r"must be the output_dir of a finished training or"
     ):
         model.load_bert_model(tmp_path)
 
