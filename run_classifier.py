@@ -9,6 +9,7 @@ import os
 if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import collections
 import dataclasses
 import itertools
 import logging
@@ -24,11 +25,14 @@ import tqdm
 from absl import flags
 
 from bert import ancestor
+from bert import checkpoints
 from bert import classifier
 from bert import datasets
 from bert import estimator as estimator_lib
+from bert import failures
 from bert import features as features_lib
 from bert import files
+from bert import hooks
 from bert import input_fn as input_fn_lib
 from bert import model_folder
 from bert import options as options_lib
@@ -126,37 +130,33 @@ def main(options: options_lib.RunConfig) -> None:
     processor = datasets.find_processor(options, sources.labels)
     parts = model_folder.resolve(options, sources, processor.get_labels())
     run = Run(options, processor, parts, parts.tokenizer())
-    newest = tf.train.latest_checkpoint(str(run.output_dir))
-    if newest and parts.init_checkpoint:
-        _log.info(
-            "weights: %s; a trained folder goes on from its own, not from --init_checkpoint or --model",
-            newest,
-        )
+    reads_dev = options.do_eval or options.eval_every_steps
+    dev = processor.get_dev_examples(str(options.data_dir)) if reads_dev else []
     if options.do_train:
-        train(run)
+        train(run, dev)
     if options.do_eval:
-        evaluate(run, "eval", processor.get_dev_examples(str(options.data_dir)))
+        evaluate(run, "eval", dev)
     if options.do_predict:
         predict(run)
     if options.eval_test:
         evaluate(run, "test_eval", processor.get_test_examples(str(options.data_dir)))
 
 
-def train(run: Run) -> None:
+def train(run: Run, dev: Sequence[InputExample]) -> None:
     """Fine-tune on the training set; the folder then holds checkpoint, vocabulary, config, labels and log."""
     options = run.options
     examples = run.processor.get_train_examples(str(options.data_dir))
-    needs_dev = options.eval_every_steps > 0
-    dev = run.processor.get_dev_examples(str(options.data_dir)) if needs_dev else []
     plan = training.plan(options, len(examples))
     _announce("training", examples, options.train_batch_size)
-    if plan.has_stopped or plan.done >= plan.steps:
-        how = "stopped early at" if plan.has_stopped else "holds"
-        told = "  not needed: %s %s step %d; use another to train anew"
-        _log.info(told, run.output_dir, how, plan.done)
+    counts = collections.Counter(example.label for example in examples)
+    _log.info("  labels: %s", ", ".join(f"{name} {counts[name]}" for name in run.parts.labels))
+    if plan.is_finished:
+        told = "  not needed, of %d steps: %s %s; give another --output_dir to train anew"
+        _log.info(told, plan.steps, run.output_dir, plan.state)
         return
     if plan.done:
-        _log.info("  going on from step %d in %s", plan.done, run.output_dir)
+        told = "  going on from step %d in %s; --init_checkpoint and --model are not read again"
+        _log.info(told, plan.done, run.output_dir)
     with _bar("fine-tuning", plan.steps, "step", plan.done) as bar:
 
         def report(step: int, loss: float) -> None:
@@ -166,14 +166,16 @@ def train(run: Run) -> None:
             if bar.disable and step % max(1, plan.steps // 20) == 0:
                 _log.info("  step %d of %d, %s", step, plan.steps, state)
 
-        plan = training.train(run.parts, run.tokenizer, examples, dev, options, report)
+        try:
+            plan = training.train(run.parts, run.tokenizer, examples, dev, options, report)
+        finally:
+            points = training_log.losses_by_rate(training_log.read(run.output_dir))
+            if points and options.learning_rate_schedule == "lr_range_test":  # even if it diverged
+                _save(plots.learning_rate_range(points), run.output_dir / "lr_range_test.png")
     if plan.has_stopped:
         _log.info("  stopped early at step %d", plan.done)
     if plan.best_step is not None:
         _log.info("  the best on the dev set is step %d, kept in %s", plan.best_step, run.folder)
-    if options.learning_rate_schedule == "lr_range_test":
-        points = training_log.losses_by_rate(training_log.read(run.output_dir))
-        _save_figure(plots.learning_rate_range(points), run.output_dir / "lr_range_test.png")
 
 
 def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
@@ -182,10 +184,10 @@ def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
     unlabelled = [example.guid for example in examples if example.label is None]
     if unlabelled:
         raise ValueError(f"examples to evaluate on must have labels, got none for {unlabelled[0]}")
-    _announce("evaluation", examples, batch_size)
+    _announce("evaluation", examples, batch_size, run.folder)
     batches = -(-len(examples) // batch_size)
     with _bar("evaluating", batches, "batch") as bar:
-        hook = training.StepHook(lambda step, loss, rate: bar.update())
+        hook = hooks.StepHook(lambda step, loss, rate: bar.update())
         input_fn = _inputs(run, examples, name, batch_size)
         results = _estimator(run).evaluate(
             input_fn, steps=batches, hooks=[hook], name=None if name == "eval" else name
@@ -199,9 +201,10 @@ def predict(run: Run) -> None:
     """Predict the test set into test_results.tsv; with a processor also report.html and attention.png."""
     options = run.options
     examples = run.processor.get_test_examples(str(options.data_dir))
-    filler = run.parts.labels[0]  # an unlabelled example needs some class in its record
+    labels, method = run.parts.labels, str(options.attn_processor_fn)
+    filler = labels[0]  # an unlabelled example needs some class in its record
     filled = [e if e.label is not None else dataclasses.replace(e, label=filler) for e in examples]
-    _announce("prediction", examples, options.predict_batch_size)
+    _announce("prediction", examples, options.predict_batch_size, run.folder)
     input_fn = _inputs(run, filled, "predict", options.predict_batch_size)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
@@ -213,27 +216,32 @@ def predict(run: Run) -> None:
         _bar("predicting", len(examples), "example") as bar,
     ):
         if options.results_header:
-            results.write("\t".join(["guid", *run.parts.labels, "pred_label", "pred_class"]) + "\n")
+            results.write("\t".join(["guid", *labels, "pred_label", "pred_class"]) + "\n")
         predictions = itertools.islice(estimator.predict(input_fn), len(examples))
         for example, prediction in zip(examples, predictions, strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
             if processor is not None and len(records) < options.report_examples:
                 encoding = run.parts.encode(run.tokenizer, example)
-                method = str(options.attn_processor_fn)
-                records.append(
-                    model_lib.explain_prediction(
-                        example, encoding, prediction, run.parts.labels, method
-                    )
-                )
+                record = model_lib.explain_prediction(example, encoding, prediction, labels, method)
+                records.append(record)
             bar.update(1)
     if records:
         _write_pictures(run, filled, records)
     _log.info("  results are in %s", run.output_dir)
 
 
-def _announce(phase: str, examples: Sequence[InputExample], batch_size: int) -> None:
+def _announce(
+    phase: str,
+    examples: Sequence[InputExample],
+    batch_size: int,
+    weights_of: pathlib.Path | None = None,
+) -> None:
+    if not examples:
+        raise ValueError(f"{phase} must have at least one example, got none; check the data")
     _log.info("***** Running %s *****", phase)
     _log.info("  %d examples, batches of %d", len(examples), batch_size)
+    if weights_of and (newest := tf.train.latest_checkpoint(str(weights_of))):
+        _log.info("  weights: %s", newest)
 
 
 def _inputs(
@@ -256,7 +264,6 @@ def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estim
         run.folder,
         estimator_lib.model_of(run.parts, run.folder),
         extras=extras,
-        eval_batch_size=run.options.eval_batch_size,
         predict_batch_size=run.options.predict_batch_size,
         tpu=training.tpu_of(run.options),
     )
@@ -277,7 +284,7 @@ def _write_pictures(
 ) -> None:
     title = f"What BERT attended to: {run.options.task_name or run.options.processor or run.options.test_file}"
     files.write_text(run.output_dir / "report.html", highlight.report(records, title))
-    chosen = min(range(len(records)), key=lambda index: len(records[index].tokens))
+    chosen = min(range(len(records)), key=lambda i: (not records[i].words, len(records[i].tokens)))
     record = records[chosen]
     extra = model_lib.attention_extra(attention.average_last_layer_matrix)
     inputs = _inputs(
@@ -290,20 +297,16 @@ def _write_pictures(
         record.tokens,
         f"{record.guid}: last layer, mean over heads; {told}",
     )
-    _save_figure(figure, run.output_dir / "attention.png")
+    _save(figure, run.output_dir / "attention.png")
 
 
-def _save_figure(figure: plots.Figure, path: pathlib.Path) -> None:
+def _save(figure: plots.Figure, path: pathlib.Path) -> None:
     with files.draft(path) as draft:
         figure.savefig(draft, format="png", dpi=120)
 
 
 def _bar(label: str, total: int, unit: str, initial: int = 0) -> "tqdm.tqdm[None]":
     return tqdm.tqdm(desc=label, total=total, unit=unit, initial=initial, disable=None)
-
-
-_NanLoss = tf.compat.v1.train.NanLossDuringTrainingError
-_USERS_FAULTS = (ValueError, TypeError, NotImplementedError, OSError, tf.errors.OpError, _NanLoss)
 
 
 def cli_main(arguments: Sequence[str] | None = None) -> int:
@@ -314,7 +317,9 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
     tf.get_logger().propagate = False
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "-help", "--help"} & set(arguments):
-        sys.stdout.write(_help())
+        flag_values = flags.FlagValues()
+        define_flags(flag_values)
+        sys.stdout.write(f"{__doc__}\nFlags:\n{flag_values.get_help()}\n")
         return 0
     if os.getcwd() not in sys.path:  # where --processor's own module usually is
         sys.path.insert(0, os.getcwd())
@@ -323,25 +328,21 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
     except (flags.Error, ValueError) as error:
         _log.error("run_classifier.py: %s", error)
         return 2
-    on_tpu = (RuntimeError,) if options.use_tpu else ()  # where no TPU is found
+    faults = failures.USERS_FAULTS + (
+        (RuntimeError,) if options.use_tpu else ()
+    )  # if none is found
     try:
         main(options)
-    except (*_USERS_FAULTS, *on_tpu) as error:
-        _log.error("run_classifier.py: %s", _one_line(error))
+    except KeyboardInterrupt:
+        step = checkpoints.latest_step(str(options.output_dir)) or 0
+        _log.error("run_classifier.py: stopped; the same command goes on from step %d", step)
+        return 130
+    except faults as error:
+        if options.debug:
+            raise
+        _log.error("run_classifier.py: %s", failures.one_line(error))
         return 1
     return 0
-
-
-def _help() -> str:
-    flag_values = flags.FlagValues()
-    define_flags(flag_values)
-    return f"{__doc__}\nFlags:\n{flag_values.get_help()}\n"
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, _NanLoss):
-        return "training must keep a finite loss, got NaN; lower --learning_rate"
-    return str(error) if isinstance(error, ValueError) else str(error).split("\n")[0]
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def checkpoint_shapes(checkpoint: str | os.PathLike[str]) -> dict[str, tuple[int
     if not tf.io.gfile.exists(f"{path}.index"):
         raise FileNotFoundError(
             f"{path} must be a checkpoint, but there is no {path}.index; give the common start of its file names, "
-            "such as .../bert_model.ckpt or .../model.ckpt-1000"
+            "such as .../bert_model.ckpt or .../model.ckpt-1000; --model reads the folders of Hugging Face and PyTorch"
         )
     with _whole(path):
         found = tf.train.list_variables(path)

@@ -95,7 +95,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Tpu:
-    """Where the TPU is; `use_tpu` False runs the same TPUEstimator on the CPU or GPU at hand."""
+    """Where the TPU is and what it is given at once; `use_tpu` False runs the same TPUEstimator on the CPU or GPU."""
 
     name: str | None = None
     zone: str | None = None
@@ -103,6 +103,8 @@ class Tpu:
     master: str | None = None
     num_cores: int = 8
     iterations_per_loop: int = 1000
+    train_batch_size: int = 32
+    eval_batch_size: int = 8
     use_tpu: bool = True
 
 
@@ -194,6 +196,9 @@ def _create_variables(
     if not model.keeps_classifier:
         wanted = {name: wanted[name] for name in wanted if name not in classifier.OUTPUT_LAYER}
     report = checkpoints.compare(model.init_checkpoint, wanted, of_encoder)
+    if not model.keeps_classifier:
+        missing = (*report.missing, *classifier.OUTPUT_LAYER)
+        report = dataclasses.replace(report, missing=missing)
     if report.missing and needs_all:
         raise ValueError(
             f"{model.init_checkpoint} must hold a fine-tuned classifier to evaluate or predict with, but lacks "
@@ -271,8 +276,6 @@ def build_estimator(
     extras: tuple[classifier.PredictExtra, ...] = (),
     *,
     predict_batch_size: int = 8,
-    eval_batch_size: int = 8,
-    train_batch_size: int = 32,
     save_checkpoints_steps: int = 1000,
     log_every_steps: int = 100,
     tpu: Tpu | None = None,
@@ -280,7 +283,8 @@ def build_estimator(
     """Return the Estimator of a model folder; its `train` takes any input function and hooks of your own.
 
     Args:
-      predict_batch_size: goes to input functions as `params["batch_size"]`; a TPUEstimator's are by phase.
+      predict_batch_size: goes to input functions as `params["batch_size"]`, in every phase; a TPUEstimator has the
+        sizes of `tpu` in training and evaluation.
       tpu: given, a TPUEstimator is built from the same `model_fn`.
     """
     session = tf.compat.v1.ConfigProto()
@@ -304,8 +308,8 @@ def build_estimator(
         model_fn=model_fn,
         config=_tpu_run_config(tpu, settings),
         use_tpu=tpu.use_tpu,
-        train_batch_size=train_batch_size,
-        eval_batch_size=eval_batch_size,
+        train_batch_size=tpu.train_batch_size,
+        eval_batch_size=tpu.eval_batch_size,
         predict_batch_size=predict_batch_size,
     )
 

@@ -42,15 +42,21 @@ class Features(NamedTuple):
 
 
 def part_of(batch: Features, index: tf.Tensor | int, parts: int) -> Features:
-    """Return one of `parts` equally large parts of a batch, whose size must be a multiple of `parts`."""
+    """Return one of `parts` equally large parts of a batch.
+
+    Raises:
+      ValueError, tf.errors.InvalidArgumentError: the batch's size is no multiple of `parts`, so that examples would be
+        lost; at once where the size is known, else in the step.
+    """
     if parts == 1:
         return batch
+    whole = tf.shape(batch.input_ids)[0]
+    message = f"a batch must have a multiple of gradient_accumulation_steps={parts} examples"
+    with tf.control_dependencies([tf.debugging.assert_equal(whole % parts, 0, message)]):
+        size = whole // parts
 
     def cut(values: tf.Tensor | None) -> tf.Tensor | None:
-        if values is None:
-            return None
-        size = tf.shape(values)[0] // parts
-        return values[index * size : (index + 1) * size]
+        return None if values is None else values[index * size : (index + 1) * size]
 
     return Features(*map(cut, batch))
 

@@ -112,22 +112,13 @@ def load(model: files.Path) -> Parts:
     Raises:
       FileNotFoundError: the folder holds no trained classifier.
     """
-    parts = _trained(best_folder(model))
-    if parts:
-        checkpoint = tf.train.latest_checkpoint(str(best_folder(model)))
-        if checkpoint is None:
-            raise FileNotFoundError(
-                f"{model} must be the output_dir of a finished training, but it holds no checkpoint; train with "
-                "run_classifier.py --do_train"
-            )
-        return _assemble(parts | {"init_checkpoint": checkpoint})
     try:
         parts = _named(str(model))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{model} must be the output_dir of a finished training or a fine-tuned Hugging Face classifier, but holds "
-            f"neither {config_lib.CLASSIFIER_FILE} nor config.json with weights and a vocabulary; train with "
-            "run_classifier.py --do_train, or correct the path"
+            f"neither {config_lib.CLASSIFIER_FILE} with a checkpoint nor config.json with weights and a vocabulary; "
+            "train with run_classifier.py --do_train, or correct the path"
         ) from None
     if not parts.get("labels"):
         raise FileNotFoundError(
@@ -139,7 +130,7 @@ def load(model: files.Path) -> Parts:
 
 def best_folder(model_dir: files.Path) -> pathlib.Path:
     """Return the folder of the best model on the dev set where a training kept one, else the folder itself."""
-    folder = pathlib.Path(model_dir)
+    folder = pathlib.Path(model_dir).expanduser()
     return folder / BEST if tf.train.latest_checkpoint(str(folder / BEST)) else folder
 
 
@@ -149,10 +140,12 @@ def save_for_inference(parts: Parts, checkpoint: files.Path, model_dir: files.Pa
     Args:
       checkpoint: a training's; its global step is kept.
     """
-    parts.save(model_dir)
+    folder = pathlib.Path(
+        model_dir
+    ).absolute()  # or else its `checkpoint` file would lead elsewhere
+    parts.save(folder)
     names = [*checkpoints.checkpoint_shapes(checkpoint), "global_step"]
     variables = checkpoints.load_variables(checkpoint, names)
-    folder = pathlib.Path(model_dir)
     prefix = folder / f"model.ckpt-{int(variables['global_step'])}"
     checkpoints.write(prefix, variables)
     tf.compat.v1.train.update_checkpoint_state(str(folder), prefix.name)
@@ -166,8 +159,11 @@ def gather(options: options_lib.RunConfig) -> Sources:
     given = {name: getattr(options, name) for name in options.model_fields_set}
     if options.classifier_head_config:
         given["pooling"] = options.classifier_head_config
-    trained = _trained(str(options.output_dir))
-    return Sources(given, trained, _named(options.model) if options.model else {})
+    named = _named(options.model) if options.model else {}
+    if options.init_checkpoint:
+        beside = _trained(pathlib.Path(options.init_checkpoint).parent)
+        named = {name: value for name, value in named.items() if name != "labels"} | beside
+    return Sources(given, _trained(str(options.output_dir)), named)
 
 
 def resolve(options: options_lib.RunConfig, sources: Sources, labels: Sequence[str]) -> Parts:
@@ -187,11 +183,19 @@ def resolve(options: options_lib.RunConfig, sources: Sources, labels: Sequence[s
         for name in ("bert_config_file", "vocab_file")
         if chosen.get(name) is None
     ]
+    if missing and not options.do_train:
+        raise ValueError(
+            f"{options.output_dir} must hold a trained model to evaluate or predict with, got none; correct "
+            f"--output_dir, or {' and '.join(missing)}"
+        )
     if missing:
         raise ValueError("; ".join(missing))
     parts = dataclasses.replace(_assemble(chosen), keeps_classifier=keeps_classifier)
-    if sources.trained and checkpoints.latest_step(str(options.output_dir)) is not None:
-        _check_same(_assemble(sources.trained), parts, str(options.output_dir))
+    if sources.trained:
+        before = _assemble(sources.trained)
+        _check_same(before, parts, str(options.output_dir))
+        if options.model:  # the folder's own files came first, but they must be that model's
+            _check_same(before, _assemble(chosen | _files(sources.named)), str(options.output_dir))
     return parts
 
 
@@ -200,11 +204,14 @@ def _agree(
 ) -> tuple[tuple[str, ...], bool]:
     """Return the labels in class order, and whether the classifier that --model brings is the one to use."""
     known = tuple(sources.named.get("labels", ()))
-    if sources.trained or options.init_checkpoint or not known:
+    if sources.trained or not known:
         return labels, True
     if set(labels) == set(known):
         return known, True
-    told = f"{options.model} has a classifier for {', '.join(known)}, the data has the labels {', '.join(labels)}"
+    told = (
+        f"{options.init_checkpoint or options.model} has a classifier for {', '.join(known)}, the data has the labels "
+        f"{', '.join(labels)}"
+    )
     if options.do_train:
         _log.info("%s: a new classifier is trained on its encoder", told)
         return labels, False
@@ -253,9 +260,14 @@ def _assemble(values: Mapping[str, Any]) -> Parts:
     return Parts(config, record, str(values["vocab_file"]), checkpoint)
 
 
+def _files(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ("bert_config_file", "vocab_file")}
+
+
 def _trained(model_dir: files.Path) -> dict[str, Any]:
+    """Return what a trained folder says; nothing where no training has got as far as a checkpoint."""
     record = config_lib.ClassifierConfig.load(model_dir)
-    if record is None:
+    if record is None or tf.train.latest_checkpoint(str(model_dir)) is None:
         return {}
     folder = pathlib.Path(model_dir)
     return {
@@ -266,6 +278,9 @@ def _trained(model_dir: files.Path) -> dict[str, Any]:
 
 
 def _named(model: str) -> dict[str, Any]:
+    own = best_folder(model)
+    if trained := _trained(own):
+        return trained | {"init_checkpoint": tf.train.latest_checkpoint(str(own))}
     source = pretrained.fetch(model, resolve_hub=tf_hub.resolve)
     folder = conversion.release_folder(source, pretrained.cache_dir())
     record = config_lib.ClassifierConfig.load(folder)

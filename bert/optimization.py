@@ -220,7 +220,9 @@ def mean_over_parts(
         index: tf.Tensor, loss_sum: tf.Tensor, gradient_sums: list[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         loss = loss_of_part(index)
-        gradients = tf.gradients(loss, variables)
+        gradients = tf.gradients(
+            loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         return (
             index + 1,
             loss_sum + loss,

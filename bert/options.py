@@ -4,6 +4,7 @@
 what a folder remembers (`config`), reading data (`datasets`), finding weights (`pretrained`).
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ class DataConfig(pydantic.BaseModel):
     )
     task_name: str | None = pydantic.Field(
         None,
-        description="Name of the task to train, such as imdb; --processor takes a class instead.",
+        description="Name of the task: imdb, cola, mrpc, mnli, xnli, sst2 or sst5; --processor takes a class instead.",
     )
     processor: str | None = pydantic.Field(
         None, description="Your own DataProcessor as package.module:Class, in place of --task_name."
@@ -30,7 +31,9 @@ class DataConfig(pydantic.BaseModel):
         description="Your own training file (.tsv, .csv or .jsonl), in place of --data_dir and --task_name.",
     )
     dev_file: str | None = pydantic.Field(None, description="The file that --do_eval reads.")
-    test_file: str | None = pydantic.Field(None, description="The file that --do_predict reads.")
+    test_file: str | None = pydantic.Field(
+        None, description="The file that --do_predict and --eval_test read."
+    )
     text_column: str = pydantic.Field("text", description="Column of the text in your own files.")
     text_b_column: str | None = pydantic.Field(
         None, description="Column of the second text, for pairs."
@@ -114,7 +117,7 @@ class TrainConfig(pydantic.BaseModel):
         "output_dir/best, which evaluation and prediction then use; 0 keeps the last.",
     )
     best_metric: Literal["accuracy", "f1", "loss"] = pydantic.Field(
-        "accuracy", description="What best means for --eval_every_steps."
+        "accuracy", description="What best means for --eval_every_steps: accuracy, f1 or loss."
     )
     early_stopping_patience: int = pydantic.Field(
         0,
@@ -180,6 +183,7 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
     eval_test: bool = pydantic.Field(
         False, description="Evaluate on the test set too, once, after everything else."
     )
+    debug: bool = pydantic.Field(False, description="Show the traceback of a failure.")
     model_type: Literal["BERT", "BERTPretrain"] | None = pydantic.Field(
         None,
         description="BERT-LRP's flag; with it and no --do_*, the run trains and evaluates, as there.",
@@ -198,6 +202,14 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         False,
         description="Begin test_results.tsv with a header and add guid and predicted label to each row.",
     )
+
+    @pydantic.field_validator(
+        *("data_dir", "output_dir", "train_file", "dev_file", "test_file"),
+        *("vocab_file", "bert_config_file", "init_checkpoint"),
+    )
+    @classmethod
+    def _expand_home(cls, path: str | None) -> str | None:
+        return path and os.path.expanduser(path)  # the shell leaves a ~ after = alone
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -219,6 +231,13 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
             problems.append("--task_name (or --processor, or --train_file) is required")
         if not any(getattr(self, name) for name in _PHASES):
             problems.append("at least one of --do_train, --do_eval or --do_predict must be set")
+        if self.eval_every_steps and self.use_tpu:
+            problems.append(
+                "--eval_every_steps does not go with --use_tpu; evaluate at the end with --do_eval"
+            )
+        if set(self.output_dir or "") & set("*?[]"):  # TensorFlow takes them for patterns
+            problems.append(f"--output_dir must be without * ? [ ], got {self.output_dir!r}")
+        problems += self._missing_files() if own_files else []
         remote = [
             name for name in ("data_dir", "output_dir") if "://" in (getattr(self, name) or "")
         ]
@@ -235,6 +254,25 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _missing_files(self) -> list[str]:
+        """Tell before a training which of the user's own files it, or what follows it, will lack."""
+        needed = {
+            "train_file": self.do_train,
+            "dev_file": self.do_eval or self.eval_every_steps > 0,
+            "test_file": self.do_predict or self.eval_test,
+        }
+        paths = {name: getattr(self, name) for name in needed}
+        problems = [
+            f"--{name} is required for what is asked"
+            for name in needed
+            if needed[name] and not paths[name]
+        ]
+        return problems + [
+            f"--{name} must be a file, got {path!r}, which is not there"
+            for name, path in paths.items()
+            if path and not os.path.isfile(path)
+        ]
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

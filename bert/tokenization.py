@@ -75,6 +75,11 @@ def is_cjk(char: str) -> bool:
     return _CHINESE.match(char) is not None
 
 
+def is_dropped(char: str) -> bool:
+    """Tell whether the tokenizer takes the character out of a text, leaving what stands around it together."""
+    return not _clean(char, splits_chinese=False)
+
+
 def validate_case_matches_checkpoint(do_lower_case: bool, init_checkpoint: str | None) -> None:
     """Raise ValueError for a published model in the wrong letter case.
 

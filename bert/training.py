@@ -15,12 +15,14 @@ from bert import checkpoints
 from bert import datasets
 from bert import estimator as estimator_lib
 from bert import features as features_lib
+from bert import hooks as hooks_lib
 from bert import input_fn as input_fn_lib
 from bert import model_folder
 from bert import optimization
 from bert import options as options_lib
 from bert import tokenization
 from bert import training_log
+from bert import weights
 
 Examples = Sequence[datasets.InputExample]
 
@@ -33,32 +35,73 @@ class Plan(NamedTuple):
       steps: steps in all.
       best_step: step of the best evaluation so far.
       has_stopped: an earlier run stopped early, for want of a better evaluation.
+      lacks_evaluation: the run before ended between a checkpoint and its evaluation.
     """
 
     done: int
     steps: int
     best_step: int | None
     has_stopped: bool
+    lacks_evaluation: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return (self.has_stopped or self.done >= self.steps) and not self.lacks_evaluation
+
+    @property
+    def state(self) -> str:
+        """How far it is, for a log."""
+        return f"{'stopped early at' if self.has_stopped else 'holds'} step {self.done}"
 
 
 def plan(options: options_lib.RunConfig, example_count: int) -> Plan:
     """Return what there is to train in the output folder.
 
     Raises:
-      ValueError: the folder holds a best model, but these options would leave it behind.
+      ValueError: the folder was trained in a way that these options cannot go on with; the message names it.
     """
     folder = pathlib.Path(str(options.output_dir))
     done = checkpoints.latest_step(folder) or 0
     steps = max(1, int(example_count / options.train_batch_size * options.num_train_epochs))
-    if not options.eval_every_steps and model_folder.best_folder(folder) != folder and done < steps:
+    rows = [row for row in training_log.read(folder) if row.step <= done]
+    best_step, since = training_log.best(rows, options.best_metric)
+    every = options.eval_every_steps
+    is_due = bool(every) and done > 0 and (done % every == 0 or done == steps)
+    lacks_evaluation = is_due and not any(r.step == done and r.dev_loss is not None for r in rows)
+    if rows and done < steps:
+        _check_batches(folder, options, rows[-1], example_count)
+    kept = checkpoints.latest_step(folder / model_folder.BEST)
+    if kept is not None and not every and done < steps:
         raise ValueError(
             f"{folder} holds the best model of a training with --eval_every_steps, which going on without it would "
             "leave behind; give --eval_every_steps again or use another --output_dir"
         )
-    rows = [row for row in training_log.read(folder) if row.step <= done]
-    best_step, since = training_log.best(rows, options.best_metric)
+    expected = (best_step, done) if lacks_evaluation else (best_step,)
+    if kept is not None and every and kept not in expected:
+        raise ValueError(
+            f"{folder / model_folder.BEST} must hold the best model of {training_log.FILE}, which is that of step "
+            f"{best_step} by --best_metric={options.best_metric}, but holds step {kept}; give the --best_metric it was "
+            "chosen by, or use another --output_dir"
+        )
     patience = options.early_stopping_patience
-    return Plan(done, steps, best_step, bool(patience) and since >= patience)
+    return Plan(done, steps, best_step, bool(patience) and since >= patience, lacks_evaluation)
+
+
+def _check_batches(
+    folder: pathlib.Path,
+    options: options_lib.RunConfig,
+    last: training_log.Row,
+    example_count: int,
+) -> None:
+    """Refuse to go on with other batches or data: which examples were seen follows from the steps done."""
+    seen, now = last.epoch, last.step * options.train_batch_size / example_count
+    if abs(seen - now) > 1e-4 * now:  # the log has six digits
+        raise ValueError(
+            f"{folder} was trained for {seen:g} epochs in {last.step} steps, which would be {now:g} with "
+            f"--train_batch_size={options.train_batch_size} and {example_count} examples; go on as it was trained, or "
+            f"train on in another --output_dir with --model={folder}"
+        )
 
 
 def class_weights(
@@ -83,22 +126,24 @@ def class_weights(
                 "give the factors yourself, as label=factor"
             )
         return tuple(len(examples) / (len(labels) * counts[label]) for label in labels)
-    given = {}
-    for part in text.split(","):
-        label, _, number = part.rpartition("=")
-        try:
-            given[label.strip()] = float(number)
-        except ValueError:
-            given[label.strip()] = math.nan
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    given = {label.strip(): _number(number) for label, _, number in pairs}
     wrong = [
         label for label, factor in given.items() if label not in labels or not 0 < factor < math.inf
     ]
-    if wrong:
+    if wrong or len(given) < len(pairs):
         raise ValueError(
             f"class_weights must be balanced or label=factor,... with labels of {', '.join(labels)} and positive "
             f"factors, got {text!r}"
         )
     return tuple(given.get(label, 1.0) for label in labels)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def train(
@@ -134,7 +179,7 @@ def train(
             parts.record.truncation,
         )
     parts.save(folder)
-    rows = training_log.start(folder, now.done)
+    training_log.start(folder, now.done)
     settings = training_of(options, now.steps, factors)
     interval = log_interval(options, now.steps)
 
@@ -143,19 +188,30 @@ def train(
         if step % interval == 0 or step == now.steps:
             epoch = step * options.train_batch_size / len(examples)
             training_log.append(folder, training_log.Row(step, epoch, loss, rate))
+        if step == now.steps:
+            _summarise(folder, step, loss, rate)
 
     every = options.eval_every_steps or now.steps
-    was_evaluated = any(row.step == now.done and row.dev_loss is not None for row in rows)
-    if options.eval_every_steps and now.done and now.done % every == 0 and not was_evaluated:
-        _evaluate(parts, options, now.done, len(examples))  # the run before ended in between
+    if now.lacks_evaluation:
+        _evaluate(parts, options, now.done, len(examples))
         now = plan(options, len(examples))
-    while now.done < now.steps and not now.has_stopped:
+    while not now.is_finished:
         target = min(now.steps, (now.done // every + 1) * every)
-        _train_to(target, now.done, parts, options, settings, [StepHook(on_step, now.done), *hooks])
+        _train_to(
+            target, now.done, parts, options, settings, [_hook(on_step, now, options), *hooks]
+        )
         if options.eval_every_steps:
             _evaluate(parts, options, target, len(examples))
         now = plan(options, len(examples))
     return now
+
+
+def _hook(
+    report: Callable[[int, float, float], object], now: Plan, options: options_lib.RunConfig
+) -> hooks_lib.StepHook:
+    return hooks_lib.StepHook(
+        report, now.done, options.iterations_per_loop if options.use_tpu else 1
+    )
 
 
 def training_of(
@@ -186,6 +242,8 @@ def tpu_of(options: options_lib.RunConfig) -> estimator_lib.Tpu | None:
         options.master,
         options.num_tpu_cores,
         options.iterations_per_loop,
+        options.train_batch_size,
+        options.eval_batch_size,
     )
 
 
@@ -206,6 +264,8 @@ def _train_to(
 ) -> None:
     folder = pathlib.Path(str(options.output_dir))
     tpu = tpu_of(options)
+    if done:
+        _check_slots(folder, parts, settings)
     input_fn = input_fn_lib.file_based_input_fn_builder(
         folder / "train.tf_record",
         parts.record.max_seq_length,
@@ -219,7 +279,6 @@ def _train_to(
         folder,
         estimator_lib.model_of(parts, folder, to_train=True),
         settings,
-        train_batch_size=options.train_batch_size,
         save_checkpoints_steps=options.save_checkpoints_steps,
         log_every_steps=log_interval(options, settings.num_train_steps),
         tpu=tpu,
@@ -243,35 +302,35 @@ def _evaluate(
     found: Mapping[str, Any] = estimator.evaluate(input_fn, name="dev")
     figures = {f"dev_{name}": float(found[f"eval_{name}"]) for name in ("accuracy", "f1", "loss")}
     epoch = step * options.train_batch_size / example_count
-    training_log.append(folder, training_log.Row(step, epoch, **figures))
-    best_step, _ = training_log.best(training_log.read(folder), options.best_metric)
-    if best_step == step:
+    row = training_log.as_logged(training_log.Row(step, epoch, **figures))
+    best_step, _ = training_log.best([*training_log.read(folder), row], options.best_metric)
+    if best_step == step:  # kept before it is logged: an evaluation that is not logged comes again
         newest = str(tf.train.latest_checkpoint(str(folder)))
         model_folder.save_for_inference(parts, newest, folder / model_folder.BEST)
+    training_log.append(folder, row)
 
 
-class StepHook(tf.compat.v1.train.SessionRunHook):
-    """Calls back after every step of a session with (steps done in all, loss, learning rate)."""
+def _check_slots(
+    folder: pathlib.Path, parts: model_folder.Parts, settings: estimator_lib.Training
+) -> None:
+    """Refuse to go on with a checkpoint that lacks what the optimiser remembers of variables to train."""
+    newest = str(tf.train.latest_checkpoint(str(folder)))
+    found = {name for name, _ in tf.train.list_variables(newest)}
+    trained = set(checkpoints.checkpoint_shapes(newest))
+    if settings.freeze_encoder:
+        trained -= set(weights.encoder_shapes(parts.config))
+    if any(f"{name}/adam_m" not in found for name in trained):
+        raise ValueError(
+            f"{newest} must hold the optimiser's slots of every variable to go on, but was trained with "
+            "--freeze_encoder or stripped; give --freeze_encoder as before, or train on in another --output_dir with "
+            f"--model={folder}"
+        )
 
-    def __init__(self, report: Callable[[int, float, float], object], start_step: int = 0) -> None:
-        """Keep the callback; where the graph has no loss or rate (evaluation, a TPU) it gets NaN."""
-        self._report = report
-        self._step = start_step
-        self._wanted: list[list[tf.Tensor]] = []
 
-    def begin(self) -> None:
-        """Find loss and learning rate in the graph's collections."""
-        names = (tf.compat.v1.GraphKeys.LOSSES, optimization.LEARNING_RATE)
-        self._wanted = [tf.compat.v1.get_collection(name)[-1:] for name in names]
-
-    def before_run(self, run_context: Any) -> Any:
-        """Ask for them beside whatever the step computes."""
-        del run_context
-        return tf.compat.v1.train.SessionRunArgs(self._wanted)
-
-    def after_run(self, run_context: Any, run_values: Any) -> None:
-        """Report one step."""
-        del run_context
-        self._step += 1
-        loss, rate = (float(found[0]) if found else math.nan for found in run_values.results)
-        self._report(self._step, loss, rate)
+def _summarise(folder: pathlib.Path, step: int, loss: float, rate: float) -> None:
+    """Give TensorBoard the last step too; the Estimator's own summaries come every so many steps."""
+    values = {"loss": loss, optimization.LEARNING_RATE: rate}
+    summary = tf.compat.v1.Summary(
+        value=[tf.compat.v1.Summary.Value(tag=t, simple_value=v) for t, v in values.items()]
+    )
+    tf.compat.v1.summary.FileWriterCache.get(str(folder)).add_summary(summary, step)

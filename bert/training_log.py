@@ -43,10 +43,11 @@ def read(model_dir: files.Path) -> list[Row]:
     path = pathlib.Path(model_dir) / FILE
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file, delimiter="\t"))
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left half a line
+    lines = list(csv.reader(whole.splitlines(), delimiter="\t"))
     if not lines or tuple(lines[0]) != Row._fields:
-        raise ValueError(f"{path}:1: must be {' '.join(Row._fields)}; move the file away")
+        raise ValueError(f"{path}:1: must be {' '.join(Row._fields)}; correct the line")
     return [_row(f"{path}:{number}", cells) for number, cells in enumerate(lines[1:], start=2)]
 
 
@@ -59,7 +60,7 @@ def _row(where: str, cells: Sequence[str]) -> Row:
     except ValueError:
         pass
     raise ValueError(
-        f"{where}: must hold {len(Row._fields)} numbers, got {list(cells)!r}; move the file away"
+        f"{where}: must hold {len(Row._fields)} numbers, got {list(cells)!r}; correct the line"
     )
 
 
@@ -75,6 +76,11 @@ def append(model_dir: files.Path, row: Row) -> None:
     """Write one row."""
     with open(pathlib.Path(model_dir) / FILE, "a", encoding="utf-8", newline="") as file:
         file.write(_line(row))
+
+
+def as_logged(row: Row) -> Row:
+    """Return a row as it will be read again: with six digits, so that what is best does not change by that."""
+    return _row(FILE, _line(row).rstrip("\n").split("\t"))
 
 
 def _line(row: Row) -> str:

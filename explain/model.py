@@ -184,9 +184,10 @@ def load_bert_model(
 def _checkpoint(
     output_dir: str | os.PathLike[str], init_checkpoint: str | os.PathLike[str] | None
 ) -> str:
-    newest = tf.train.latest_checkpoint(str(model_folder.best_folder(output_dir)))
     if init_checkpoint is None:
+        newest = tf.train.latest_checkpoint(str(model_folder.best_folder(output_dir)))
         return str(newest or model_folder.load(output_dir).init_checkpoint)
+    newest = tf.train.latest_checkpoint(str(output_dir))
     if (
         newest is not None
         and pathlib.Path(newest).resolve() != pathlib.Path(init_checkpoint).resolve()

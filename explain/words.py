@@ -65,8 +65,8 @@ def _same_word(texts: Sequence[str], before: tokenization.Token, after: tokeniza
         return False
     text = texts[after.sentence]
     between = text[before.end : after.start]
-    if any(character.isspace() for character in between):
-        return False
+    if not all(map(tokenization.is_dropped, between)):
+        return False  # white space, or text that the model did not read
     # A CJK token is one character and the marks after it: the first character tells.
     return not (tokenization.is_cjk(text[before.start]) or tokenization.is_cjk(text[after.start]))
 

@@ -14,13 +14,13 @@ from packaging import requirements
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
-        "files checksums layouts",
+        "files checksums layouts failures*",
         "config< shapes*< training_log",
         "options tasks tables tensor_files tokenization< downloads weights*",
         "datasets< hugging_face pretrained encoder*",
         "modeling* features*<",
         "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub*",
-        "conversion*",
+        "conversion* hooks*",
         "estimator* model_folder*< training* export*< ancestor*",
     ],
     "explain": [

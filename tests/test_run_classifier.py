@@ -164,6 +164,7 @@ def test_tensorboard_gets_loss_learning_rate_and_dev_metrics(finished):
     rates = [value.simple_value for value in events if value.tag == "learning_rate"]
     assert rates[0] == 0.0
     assert max(rates) > 2e-3
+    np.testing.assert_allclose(rates[-1], 3e-3 / 160, rtol=1e-3)  # the last of 160 steps
     assert {"eval_accuracy", "eval_loss"} <= set(tags(finished[0] / "eval")[0])
 
 

@@ -1,6 +1,7 @@
 """The command's options beyond google-research/bert's: own files, the course of a training, the test set, TPUs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from bert import datasets
 from bert import estimator
 from bert import model_folder
 from bert import training
-from bert import training_log
 from tests import conftest
 
 
@@ -68,21 +68,29 @@ def test_the_best_model_on_the_dev_set_is_what_evaluates_and_predicts(
     tiny_release, tiny_data, tmp_path, caplog
 ):
     caplog.set_level("INFO")
+    turned = (tiny_data / "dev.tsv").read_text().replace("\t1\t", "\tx\t").replace("\t0\t", "\t1\t")
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    (data / "dev.tsv").write_text(turned.replace("\tx\t", "\t0\t"))  # what is learned is wrong here
     output = tmp_path / "out"
-    command = conftest.arguments(tiny_release, tiny_data, output, "--eval_every_steps=20")
-    command += ["--early_stopping_patience=2", "--best_metric=loss", "--save_checkpoints_steps=20"]
+    command = conftest.arguments(tiny_release, data, output, "--eval_every_steps=40")
+    command += ["--best_metric=loss", "--num_train_epochs=10"]
     assert run_classifier.cli_main([*command, "--do_train", "--do_eval", "--do_predict"]) == 0
-    rows = [row for row in training_log.read(output) if row.dev_loss is not None]
-    best, _ = training_log.best(rows, "loss")
-    assert f"the best on the dev set is step {best}, kept in {output}/best" in caplog.text
-    assert f"global_step = {best}\n" in (output / "eval_results.txt").read_text()
-    parts = model_folder.load(output)
-    assert parts.init_checkpoint == f"{output}/best/model.ckpt-{best}"
-    before = (output / "test_results.tsv").read_text()
-    assert checkpoints.latest_step(output) >= best
-    copied = [f"--data_dir={tiny_data}", "--task_name=imdb", f"--output_dir={output}/best"]
-    assert run_classifier.cli_main([*copied, "--do_predict"]) == 0
-    assert (output / "best" / "test_results.tsv").read_text() == before
+    assert f"the best on the dev set is step 40, kept in {output}/best" in caplog.text
+    assert "global_step = 40\n" in (output / "eval_results.txt").read_text()
+    assert checkpoints.latest_step(output) == 80
+    assert model_folder.load(output).init_checkpoint == f"{output}/best/model.ckpt-40"
+    best = np.loadtxt(output / "test_results.tsv")[:, :2]
+    for name, step in {"by_best": "best/model.ckpt-40", "by_last": "model.ckpt-80"}.items():
+        again = conftest.arguments(tiny_release, data, tmp_path / name, "--do_predict")
+        again = [a for a in again if "init_checkpoint" not in a]
+        assert run_classifier.cli_main([*again, f"--init_checkpoint={output}/{step}"]) == 0
+    found = {
+        name: np.loadtxt(tmp_path / name / "test_results.tsv")[:, :2]
+        for name in ("by_best", "by_last")
+    }
+    np.testing.assert_allclose(found["by_best"], best, atol=1e-6)
+    assert np.abs(found["by_last"] - best).max() > 1e-3
 
 
 def test_the_test_set_is_not_read_before_the_end(tiny_release, tiny_data, tmp_path, monkeypatch):
@@ -98,7 +106,7 @@ def test_the_test_set_is_not_read_before_the_end(tiny_release, tiny_data, tmp_pa
     )
     phases = ["--do_train", "--do_eval", "--eval_test"]
     assert run_classifier.cli_main([*command, *phases]) == 0
-    assert read == [("train", None), ("dev", None), ("dev", 8), ("test", 8)]
+    assert read == [("dev", None), ("train", None), ("test", 8)]
     assert "eval_accuracy" in (tmp_path / "out" / "test_eval_results.txt").read_text()
 
 
@@ -180,18 +188,86 @@ def test_every_training_option_reaches_the_step():
     )
 
 
-def test_which_weights_a_trained_folder_goes_on_from_is_said(
-    finished, tiny_release, tiny_data, caplog
-):
+def test_which_weights_are_used_is_said(finished, tiny_release, tiny_data, tmp_path, caplog):
     caplog.set_level("INFO")
     output, _ = finished
-    command = conftest.arguments(tiny_release, tiny_data, output, "--do_train")
+    command = conftest.arguments(tiny_release, tiny_data, output, "--do_train", "--do_eval")
     assert run_classifier.cli_main(command) == 0
-    newest = tf.train.latest_checkpoint(str(output))
     assert (
-        f"weights: {newest}; a trained folder goes on from its own, not from --init" in caplog.text
+        f"not needed, of 160 steps: {output} holds step 160; give another --output_dir"
+        in caplog.text
     )
-    assert f"not needed: {output} holds step 160; use another to train anew" in caplog.text
+    assert f"  weights: {output}/model.ckpt-160" in caplog.text
+    small = conftest.arguments(tiny_release, tiny_data, tmp_path, "--do_train")
+    for epochs in (1, 2):
+        assert run_classifier.cli_main([*small, f"--num_train_epochs={epochs}"]) == 0
+    told = f"going on from step 8 in {tmp_path}; --init_checkpoint and --model are not read again"
+    assert told in caplog.text
+
+
+def test_a_relative_output_dir_keeps_its_best_model(tiny_release, tiny_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = conftest.arguments(tiny_release, tiny_data, "out", "--num_train_epochs=1")
+    assert run_classifier.cli_main([*command, "--do_train", "--eval_every_steps=5"]) == 0
+    assert model_folder.best_folder("out").name == "best"
+    assert checkpoints.latest_step("out/best") in (5, 8)
+
+
+def test_the_truncation_is_that_of_training_evaluation_and_prediction(tiny_release, tmp_path):
+    """Only the last word tells the class, and only a model that reads the tail can know it."""
+    filler = "the film was so very and it i me a " * 3
+    lines = [f"{filler}{word}\t{label}\n" for word, label in [("fine", 1), ("dull", 0)] * 8]
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.tsv").write_text("text\tlabel\n" + "".join(lines))
+    names = [f"--{split}_file={tmp_path}/{split}.tsv" for split in ("train", "dev", "test")]
+    accuracies = {}
+    for truncation in ("head", "tail"):
+        output = tmp_path / truncation
+        command = without_task(conftest.arguments(tiny_release, "", output, *names))
+        command += [f"--truncation={truncation}", "--do_train", "--do_eval", "--do_predict"]
+        assert run_classifier.cli_main(command) == 0
+        found = np.loadtxt(output / "test_results.tsv")[:, 2]
+        accuracies[truncation] = np.mean(found == [1, 0] * 8)
+        told = (output / "eval_results.txt").read_text()
+        assert f"eval_accuracy = {accuracies[truncation]}" in told
+    assert accuracies == {"head": 0.5, "tail": 1.0}
+
+
+def test_a_range_test_that_diverges_still_draws_its_plot(tiny_release, tiny_data, tmp_path, caplog):
+    rate = ["--learning_rate_schedule=lr_range_test", "--max_learning_rate=1e30"]
+    command = conftest.arguments(tiny_release, tiny_data, tmp_path, "--do_train", *rate)
+    assert run_classifier.cli_main(command) == 1
+    assert "--max_learning_rate in a range test" in caplog.text
+    assert (tmp_path / "lr_range_test.png").is_file()
+
+
+def test_ctrl_c_says_how_to_go_on(tiny_release, tiny_data, tmp_path, monkeypatch, caplog):
+    def stop(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stop)
+    command = conftest.arguments(tiny_release, tiny_data, tmp_path, "--do_train")
+    assert run_classifier.cli_main(command) == 130
+    assert "stopped; the same command goes on from step 0" in caplog.text
+
+
+def test_debug_shows_the_traceback(tiny_release, tiny_data, tmp_path):
+    command = conftest.arguments(tiny_release, tiny_data, tmp_path, "--do_eval", "--debug")
+    with pytest.raises(ValueError, match="must hold a fine-tuned classifier"):
+        run_classifier.cli_main(command)
+
+
+def devour(layers):
+    last = layers[-1]["layer_1"]
+    return tf.linalg.cholesky(last - 100.0)
+
+
+def test_a_failure_inside_the_graph_is_told_by_its_reason(finished, tiny_data, caplog):
+    command = [f"--output_dir={finished[0]}", f"--data_dir={tiny_data}", "--task_name=imdb"]
+    command += ["--do_predict", f"--attn_processor_fn={__name__}:devour"]
+    assert run_classifier.cli_main(command) == 1
+    assert "Cholesky decomposition was not successful" in caplog.text
+    assert "Graph execution error" not in caplog.text
 
 
 def test_tpu_flags_say_where_the_tpu_is():
@@ -202,7 +278,7 @@ def test_tpu_flags_say_where_the_tpu_is():
             *("--num_tpu_cores=32", "--iterations_per_loop=7"),
         ]
     )
-    assert training.tpu_of(options) == estimator.Tpu("t", "z", "p", "m", 32, 7)
+    assert training.tpu_of(options) == estimator.Tpu("t", "z", "p", "m", 32, 7, 32, 8)
     assert training.tpu_of(options.model_copy(update={"use_tpu": False})) is None
 
 
@@ -210,7 +286,9 @@ def test_the_whole_command_runs_on_a_tpu_estimator(
     finished, tiny_release, tiny_data, tmp_path, monkeypatch
 ):
     """On the CPU, which is what a TPUEstimator without a TPU uses: no TPU can be had here."""
-    monkeypatch.setattr(training, "tpu_of", lambda options: estimator.Tpu(use_tpu=False))
+    monkeypatch.setattr(
+        training, "tpu_of", lambda options: estimator.Tpu(train_batch_size=8, use_tpu=False)
+    )
     output = tmp_path / "out"
     command = conftest.arguments(tiny_release, tiny_data, output, "--use_tpu", "--do_train")
     phases = ["--do_eval", "--do_predict", "--attn_processor_fn=average_last_layer_by_head"]

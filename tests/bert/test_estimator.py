@@ -193,6 +193,13 @@ def test_accumulating_four_parts_of_two_equals_a_batch_of_eight(
     assert np.abs(after["output_weights"] - before["output_weights"]).max() > 1e-4
 
 
+def test_a_batch_that_does_not_divide_into_its_parts_is_refused(pretrained):
+    settings = estimator.Training(1e-2, 10, 0, gradient_accumulation_steps=3)
+    message = "must have a multiple of gradient_accumulation_steps=3 examples"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        train_one_step(pretrained, settings, eight)
+
+
 def test_parts_of_a_batch_have_dropout_masks_of_their_own(pretrained):
     # two equal halves: with one mask for both, two parts would have the loss of the first
     first = {name: value[:4] for name, value in eight().items()}
@@ -281,11 +288,10 @@ def test_a_tpu_estimator_trains_evaluates_and_predicts_attention_on_the_cpu(pret
         return input_fn.file_based_input_fn_builder(path, 6, is_training, True)
 
     extra = model_lib.attention_extra(attention.average_last_layer_by_head)
-    common = {"train_batch_size": 4, "eval_batch_size": 4, "predict_batch_size": 4}
-    tpu = estimator.Tpu(use_tpu=False)
+    tpu = estimator.Tpu(train_batch_size=4, eval_batch_size=4, use_tpu=False)
     training = estimator.Training(1e-2, 5, 0)
     built = estimator.build_estimator(
-        tmp_path / "tpu", pretrained, training, (extra,), tpu=tpu, **common
+        tmp_path / "tpu", pretrained, training, (extra,), tpu=tpu, predict_batch_size=4
     )
     assert isinstance(built, tf.compat.v1.estimator.tpu.TPUEstimator)
     built.train(inputs(True), max_steps=5)

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 import shutil
 
 import numpy as np
@@ -43,6 +44,8 @@ def trained(tiny_release, tmp_path):
     config = config_lib.BertConfig.from_json_file(tiny_release / "bert_config.json")
     parts = model_folder.Parts(config, record, str(tiny_release / "vocab.txt"), None)
     parts.save(tmp_path / "trained")
+    checkpoints.write(tmp_path / "trained" / "model.ckpt-3", {"global_step": np.int64(3)})
+    tf.compat.v1.train.update_checkpoint_state(str(tmp_path / "trained"), "model.ckpt-3")
     return tmp_path / "trained"
 
 
@@ -58,15 +61,52 @@ def test_named_weights_recommend_their_pooling(named, tmp_path):
     assert parts.record.pooling == "global_average_pool"
 
 
-def test_a_trained_folder_comes_before_named_weights_and_flags_before_both(named, trained):
-    parts = resolve(options(trained, model=named))
+def test_a_trained_folder_comes_before_the_defaults(trained):
+    parts = resolve(options(trained))
     assert parts.record.pooling == "global_max_pool"
     assert parts.record.max_seq_length == 20
     assert not parts.record.do_lower_case
     assert parts.vocab_file == str(trained / "vocab.txt")
+
+
+def test_flags_come_before_a_fetched_model(named, tmp_path):
     flags = {"classifier_head_config": "default", "max_seq_length": 10, "do_lower_case": True}
-    parts = resolve(options(trained, model=named, **flags))
+    parts = resolve(options(tmp_path, model=named, **flags))
     assert parts.record == config_lib.ClassifierConfig(labels=("0", "1"), max_seq_length=10)
+
+
+def test_a_training_that_never_got_to_a_checkpoint_leaves_no_settings_behind(named, trained):
+    for path in trained.glob("*ckpt*"):
+        path.unlink()
+    parts = resolve(options(trained, model=named, max_seq_length=8))
+    assert parts.record == config_lib.ClassifierConfig(
+        labels=("0", "1"), max_seq_length=8, pooling="global_average_pool"
+    )
+
+
+def test_a_trained_folder_refuses_another_model_than_its_own(trained, tmp_path, tiny_release):
+    wider = tmp_path / "wider"
+    shutil.copytree(tiny_release, wider)
+    config = config_lib.BertConfig.from_json_file(tiny_release / "bert_config.json")
+    text = config.model_copy(update={"hidden_size": 24}).to_json_string()
+    (wider / "bert_config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"options differ in bert_config.json"):
+        resolve(options(trained, model=str(wider)))
+    assert resolve(options(trained, model=str(tiny_release))).record.pooling == "global_max_pool"
+
+
+def test_a_trained_folder_is_a_model_for_another_one(trained, tmp_path):
+    parts = resolve(options(tmp_path / "new", model=str(trained)))
+    assert parts.init_checkpoint == str(trained / "model.ckpt-3")
+    assert parts.record.pooling == "global_max_pool"
+    assert parts.keeps_classifier
+
+
+def test_a_checkpoint_of_a_trained_folder_brings_its_settings(trained, tmp_path):
+    chosen = options(tmp_path / "new", init_checkpoint=str(trained / "model.ckpt-3"))
+    parts = resolve(chosen, ["1", "0"])
+    assert parts.labels == ["0", "1"]  # as it was trained
+    assert parts.record.pooling == "global_max_pool"
 
 
 def test_missing_files_are_named_as_the_flags_that_give_them(tmp_path):
@@ -74,18 +114,22 @@ def test_missing_files_are_named_as_the_flags_that_give_them(tmp_path):
         ValueError,
         match=r"--bert_config_file \(or --model\) is required; --vocab_file \(or --model\) is required",
     ):
+        resolve(options(tmp_path, do_train=True))
+    with pytest.raises(
+        ValueError, match=r"must hold a trained model to evaluate or predict with, got"
+    ):
         resolve(options(tmp_path))
 
 
 def test_a_folder_that_was_never_trained_is_no_model_folder(trained, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"trained must be the output_dir .* holds no checkpoint"
-    ):
-        model_folder.load(trained)
-    with pytest.raises(
-        FileNotFoundError, match=r"but holds neither classifier_config.json nor config.json"
-    ):
-        model_folder.load(tmp_path)
+    for path in trained.glob("*ckpt*"):
+        path.unlink()
+    (tmp_path / "empty").mkdir()
+    for folder in (trained, tmp_path / "empty"):
+        with pytest.raises(
+            FileNotFoundError, match=r"must be the output_dir of a finished training"
+        ):
+            model_folder.load(folder)
 
 
 @pytest.fixture
@@ -152,8 +196,24 @@ def test_the_tokenizer_has_the_settings_of_the_record(tuned, tmp_path):
     assert tokenizer.tokenize("fi\u0301ne dull dullness") == ["[UNK]", "dull", "[UNK]"]
 
 
-def test_a_trained_folder_refuses_another_truncation(trained, tiny_release):
-    checkpoints.write(trained / "model.ckpt-3", {"global_step": np.int64(3)})
-    tf.compat.v1.train.update_checkpoint_state(str(trained), "model.ckpt-3")
+def test_a_trained_folder_refuses_another_truncation(trained):
     with pytest.raises(ValueError, match=r"truncation \('head' there, 'tail' now\)"):
         resolve(options(trained, truncation="tail"))
+
+
+def test_a_folder_for_inference_works_by_a_relative_name_and_replaces_an_older_one(
+    trained, tiny_release, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    parts = resolve(options(trained))
+    for step in (3, 5):
+        checkpoints.write("x.ckpt", {"global_step": np.int64(step), "a/adam_m": np.ones(2, "f")})
+        model_folder.save_for_inference(parts, "x.ckpt", "run/best")
+        assert checkpoints.latest_step("run/best") == step
+    assert model_folder.best_folder("run") == pathlib.Path("run/best")
+    assert sorted(path.name for path in (tmp_path / "run" / "best").glob("model*.index")) == [
+        "model.ckpt-5.index"
+    ]
+    assert dict(tf.train.list_variables("run/best")) == {"global_step": []}
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert checkpoints.latest_step("moved/best") == 5

@@ -9,6 +9,7 @@ from bert import checkpoints
 from bert import config as config_lib
 from bert import datasets
 from bert import estimator
+from bert import hooks
 from bert import model_folder
 from bert import options as options_lib
 from bert import training
@@ -69,7 +70,7 @@ def test_class_weights_name_labels_and_leave_the_others_at_one():
 
 
 @pytest.mark.parametrize(
-    "text", ["pos", "pos=-1", "pos=0", "pos=inf", "good=1", "pos=1,,neg=2", ""]
+    "text", ["pos", "pos=1,pos=2", "pos=-1", "pos=0", "pos=inf", "good=1", "pos=1,,neg=2", ""]
 )
 def test_other_class_weights_are_refused(text):
     with pytest.raises(ValueError, match="class_weights must be balanced or label=factor"):
@@ -120,6 +121,7 @@ def test_the_best_model_on_the_dev_set_is_kept_and_patience_stops_at_the_right_s
     plan, seen = train(parts, splits, chosen)
     assert asked == [2, 4, 6, 8]  # 0.7 at step 4, and two evaluations without a better one
     assert plan == training.Plan(8, 16, 4, True)
+    assert plan.is_finished
     assert seen[-1] == 8
     assert model_folder.best_folder(tmp_path) == tmp_path / "best"
     assert checkpoints.latest_step(tmp_path / "best") == 4
@@ -156,22 +158,97 @@ def test_going_on_without_evaluations_would_leave_the_best_model_behind(parts, s
         training.plan(options(tmp_path, num_train_epochs=1), 64)
 
 
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(parts, splits, tmp_path):
-    """It stops between a checkpoint and its evaluation, the worst place."""
-    chosen = {"eval_every_steps": 4, "num_train_epochs": 1}
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(parts, splits, tmp_path, stop):
+    """It stops between a checkpoint and its evaluation, the worst place: the first, the second or the last."""
+    chosen = {"eval_every_steps": 3, "num_train_epochs": 1, "best_metric": "loss"}
     train(parts, splits, options(tmp_path / "whole", **chosen))
-    with pytest.MonkeyPatch.context() as patch:
+    evaluate, calls = training._evaluate, []
 
-        def die(*_):
+    def die(*arguments):
+        calls.append(arguments)
+        if len(calls) == stop:
             raise KeyboardInterrupt
+        evaluate(*arguments)
 
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "_evaluate", die)
         with pytest.raises(KeyboardInterrupt):
             train(parts, splits, options(tmp_path / "cut", **chosen))
-    assert checkpoints.latest_step(tmp_path / "cut") == 4
-    train(parts, splits, options(tmp_path / "cut", **chosen))
+    assert checkpoints.latest_step(tmp_path / "cut") == min(3 * stop, 8)
+    assert not training.plan(options(tmp_path / "cut", **chosen), 64).is_finished
+    plan, _ = train(parts, splits, options(tmp_path / "cut", **chosen))
+    assert plan.is_finished
     whole, cut = ((tmp_path / name / "log.txt").read_text() for name in ("whole", "cut"))
     assert cut == whole
+    steps = [checkpoints.latest_step(tmp_path / name / "best") for name in ("whole", "cut")]
+    assert steps == [plan.best_step] * 2
+
+
+def test_a_best_model_that_the_log_does_not_know_is_told(parts, splits, tmp_path, monkeypatch):
+    scripted(monkeypatch, [0.9, 0.5])
+    chosen = {"eval_every_steps": 4, "num_train_epochs": 1}
+    train(parts, splits, options(tmp_path, **chosen))
+    rows = training_log.read(tmp_path)
+    better = [row._replace(dev_loss=0.1) if row.step == 8 and row.dev_loss else row for row in rows]
+    training_log.start(tmp_path, 0)
+    for row in better:
+        training_log.append(tmp_path, row)
+    with pytest.raises(ValueError, match="that of step 8 by --best_metric=loss, but holds step 4"):
+        training.plan(options(tmp_path, **chosen, best_metric="loss"), 64)
+    (tmp_path / "log.txt").unlink()
+    with pytest.raises(ValueError, match=r"that of step None .* but holds step 4"):
+        training.plan(options(tmp_path, eval_every_steps=5, num_train_epochs=1), 64)
+
+
+def test_the_dev_set_is_what_the_best_model_is_chosen_on(parts, splits, tmp_path):
+    turned = [dataclasses.replace(e, label={"0": "1", "1": "0"}[e.label]) for e in splits[0]]
+    chosen = options(
+        tmp_path, eval_every_steps=40, num_train_epochs=10, learning_rate=3e-3, best_metric="loss"
+    )
+    train(parts, (splits[0], turned), chosen)
+    rows = [row for row in training_log.read(tmp_path) if row.dev_accuracy is not None]
+    assert rows[-1].dev_accuracy < 0.2  # what is learned is wrong there
+    assert checkpoints.latest_step(tmp_path / "best") == 40  # and the first model the least wrong
+    assert checkpoints.latest_step(tmp_path) == 80
+
+
+def test_other_batches_on_the_way_are_refused(parts, splits, tmp_path):
+    train(parts, splits, options(tmp_path, num_train_epochs=1))
+    with pytest.raises(
+        ValueError, match=r"trained for 1 epochs in 8 steps, which would be 0.5 with"
+    ):
+        training.plan(options(tmp_path, train_batch_size=4), 64)
+    assert training.plan(options(tmp_path, num_train_epochs=3), 64).done == 8
+
+
+def test_going_on_without_the_freeze_says_what_is_missing(parts, splits, tmp_path):
+    frozen = {"freeze_encoder": True}
+    train(parts, splits, options(tmp_path, num_train_epochs=1, **frozen))
+    with pytest.raises(
+        ValueError, match=r"optimiser's slots of every variable .* --freeze_encoder as"
+    ):
+        train(parts, splits, options(tmp_path, num_train_epochs=2))
+    plan, _ = train(parts, splits, options(tmp_path, num_train_epochs=2, **frozen))
+    assert plan.done == 16
+
+
+def test_class_weights_reach_the_loss(parts, splits, tmp_path):
+    losses = []
+    for name, factors in {"a": None, "b": "0=8,1=8"}.items():
+        train(
+            parts, splits, options(tmp_path / name, num_train_epochs=0.125, class_weights=factors)
+        )
+        losses.append(training_log.read(tmp_path / name)[0].loss)
+    np.testing.assert_allclose(losses[1], 8 * losses[0], rtol=1e-4)
+
+
+def test_a_run_of_many_steps_counts_as_many():
+    seen = []
+    hook = hooks.StepHook(lambda step, loss, rate: seen.append(step), 10, steps_a_run=5)
+    for _ in range(3):
+        hook.after_run(None, tf.compat.v1.train.SessionRunValues([[], []], None, None))
+    assert seen == [15, 20, 25]
 
 
 def test_a_hook_of_ones_own_runs_in_every_step(parts, splits, tmp_path):

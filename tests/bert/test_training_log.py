@@ -58,6 +58,21 @@ def test_a_file_of_another_form_is_named_with_its_line(tmp_path, content, messag
         training_log.read(tmp_path)
 
 
+def test_half_a_line_of_a_run_that_was_killed_is_left_out(tmp_path):
+    training_log.start(tmp_path, 0)
+    training_log.append(tmp_path, ROWS[0])
+    with open(tmp_path / "log.txt", "a") as file:
+        file.write("20\t1")
+    assert training_log.read(tmp_path) == ROWS[:1]
+
+
+def test_a_row_is_known_as_it_will_be_read(tmp_path):
+    row = training_log.Row(3, 1 / 3, dev_accuracy=7 / 12)
+    logged = training_log.as_logged(row)
+    assert logged == training_log.Row(3, 0.333333, dev_accuracy=0.583333)
+    assert training_log.as_logged(logged) == logged
+
+
 def evaluations(*values):
     return [training_log.Row(10 * i, 0.0, dev_accuracy=v, dev_loss=v) for i, v in enumerate(values)]
 

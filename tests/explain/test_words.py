@@ -154,3 +154,16 @@ def test_words_split_the_text_as_a_reader_does_and_keep_the_total(sample):
     expected = sum(s for token, s in zip(tokens, scores, strict=True) if not token.is_special)
     # float32 sums of at most some hundred scores of size 1
     assert float(np.sum(summed, dtype=np.float64)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_was_not_read_parts_a_word_and_what_tokenizers_drop_does_not():
+    def tokens(*spans):
+        return [tokenization.Token("x", start, end) for start, end in spans]
+
+    ones = np.ones(2, np.float32)
+    unread, _ = words.to_words(("あいうえお",), tokens((0, 1), (3, 5)), ones)
+    assert [word.text for word in unread] == ["あ", "えお"]
+    dropped, _ = words.to_words(("a\u200bb",), tokens((0, 1), (2, 3)), ones)
+    assert [word.text for word in dropped] == ["a\u200bb"]
+    newline, _ = words.to_words(("a\nb",), tokens((0, 1), (2, 3)), ones)
+    assert [word.text for word in newline] == ["a", "b"]
