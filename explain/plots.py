@@ -1,5 +1,6 @@
 """Static figures: matplotlib values that the caller shows or saves; nothing global is touched."""
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 
@@ -90,15 +91,16 @@ def learning_rate_range(
     """Draw the loss against the learning rate: the best rate lies a little before the steepest fall ends.
 
     Args:
-      points: (learning rate, loss) of each step in order; the line is their exponential moving average, 0.9 of the
-        old and bias-corrected.
+      points: (learning rate, loss) of each step in order, drawn up to the first loss that is no finite number; the
+        line is their exponential moving average, 0.9 of the old and bias-corrected.
 
     Raises:
       ValueError: there are no points.
     """
-    if not points:
-        raise ValueError("a range test must have at least one step to draw, got none")
-    rates, losses = np.array(points, np.float64).T
+    finite = list(itertools.takewhile(lambda point: np.isfinite(point[1]), points))
+    if not finite:
+        raise ValueError("a range test must have at least one finite loss to draw, got none")
+    rates, losses = np.array(finite, np.float64).T
     average, smooth = 0.0, []
     for count, loss in enumerate(losses, start=1):
         average = 0.9 * average + 0.1 * loss

@@ -77,6 +77,11 @@ def test_no_document_names_a_path_of_somebodys_machine():
             assert not re.search(r"/(root|work|Users/\w+)/", path.read_text(encoding="utf-8")), name
 
 
+def test_no_document_holds_a_placeholder():
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md")]:
+        assert not re.search(r"@@|TODO|TBD", path.read_text(encoding="utf-8")), path.name
+
+
 def test_the_readme_lists_every_option_that_is_not_the_releases():
     readme = (ROOT / "README.md").read_text()
     own = set(options_lib.RunConfig.model_fields) - set(test_run_classifier.GOOGLE_DEFAULTS)

@@ -144,12 +144,14 @@ def test_drawing_leaves_pyplot_and_the_global_style_alone(matrix):
 
 
 def test_a_range_test_shows_every_loss_and_their_bias_corrected_average():
-    figure = plots.learning_rate_range([(0.0, 0.8), (0.1, 0.4), (0.2, 90.0)])
+    figure = plots.learning_rate_range(
+        [(0.0, 0.8), (0.1, 0.4), (0.2, 90.0), (0.3, np.nan), (0.4, 1)]
+    )
     (axes,) = figure.axes
     dots, line = axes.lines
     np.testing.assert_allclose(dots.get_xydata(), [[0.0, 0.8], [0.1, 0.4], [0.2, 90.0]])
     # by hand: (0.9 * 0.08 + 0.04) / 0.19 and (0.9 * 0.112 + 9) / 0.271
     np.testing.assert_allclose(line.get_ydata(), [0.8, 0.112 / 0.19, 9.1008 / 0.271])
     np.testing.assert_allclose(axes.get_ylim(), [0.0, 1.05 * 2.4])
-    with pytest.raises(ValueError, match="must have at least one step"):
+    with pytest.raises(ValueError, match="must have at least one finite loss"):
         plots.learning_rate_range([])
