@@ -5,7 +5,7 @@ prediction: a pure function of the model's tensors, run inside the PREDICT graph
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
@@ -13,6 +13,7 @@ from bert import config as config_lib
 from bert import encoder
 from bert import features as features_lib
 from bert import shapes
+from bert import taps as taps_lib
 from bert import weights
 
 
@@ -26,6 +27,8 @@ class BertOutputs(NamedTuple):
       attention_probs: softmax of each layer before dropout; rows sum to 1 over k.
       pooled: what the classifier reads.
       logits: one score a class, before the softmax.
+      rerun: the same network from other embeddings on.
+      taps: where gradients may be read or stopped; only when asked for.
     """
 
     word_embeddings: shapes.Embeddings
@@ -34,6 +37,8 @@ class BertOutputs(NamedTuple):
     attention_probs: tuple[shapes.AttentionProbs, ...]
     pooled: shapes.Pooled
     logits: shapes.Logits
+    rerun: "Rerun"
+    taps: taps_lib.Taps | None = None
 
     def layer_dicts(self) -> list[dict[str, shapes.AttentionProbs]]:
         """Return the layers' attention as `[{"layer_0": f[b, h, q, k]}, {"layer_1": ...}, ...]`, first layer first.
@@ -42,6 +47,12 @@ class BertOutputs(NamedTuple):
         """
         return [{f"layer_{index}": probs} for index, probs in enumerate(self.attention_probs)]
 
+
+Point = Literal["word", "post_layernorm"]
+"""Where the network is entered anew: the word embeddings, or what enters layer 0."""
+
+Rerun = Callable[[shapes.Hidden, features_lib.Features, Point], BertOutputs]
+"""(embeddings, features of the same rows, point) -> outputs, by the same variables; the ids are not read."""
 
 PredictExtra = Callable[[BertOutputs, features_lib.Features], dict[str, tf.Tensor]]
 
@@ -74,19 +85,24 @@ class Head(NamedTuple):
 
     Attributes:
       variable_shapes: the variables that it needs of a BERT, name to shape.
-      pool: (variables, hidden f[b, t, d], input_mask) -> f[b, d].
+      pool: (variables, hidden f[b, t, d], input_mask, taps) -> f[b, d]; taps may be None.
     """
 
     variable_shapes: Callable[[config_lib.BertConfig], dict[str, tuple[int, ...]]]
-    pool: Callable[[shapes.Variables, shapes.Hidden, shapes.TokenMask], shapes.Pooled]
+    pool: Callable[
+        [shapes.Variables, shapes.Hidden, shapes.TokenMask, taps_lib.Taps | None], shapes.Pooled
+    ]
 
 
 HEADS = {
     "default": Head(
-        weights.pooler_shapes, lambda v, hidden, _: encoder.pool_first_token(v, hidden)
+        weights.pooler_shapes,
+        lambda variables, hidden, _, taps: encoder.pool_first_token(variables, hidden, taps=taps),
     ),
-    "global_max_pool": Head(lambda _: {}, lambda _, hidden, mask: masked_max(hidden, mask)),
-    "global_average_pool": Head(lambda _: {}, lambda _, hidden, mask: masked_mean(hidden, mask)),
+    "global_max_pool": Head(lambda _: {}, lambda _, hidden, mask, taps: masked_max(hidden, mask)),
+    "global_average_pool": Head(
+        lambda _: {}, lambda _, hidden, mask, taps: masked_mean(hidden, mask)
+    ),
 }
 
 
@@ -126,19 +142,37 @@ def forward(
     pooling: str = "default",
     dropout: shapes.Dropout = encoder.keep_all,
     one_hot: bool = False,
+    with_taps: bool = False,
 ) -> BertOutputs:
     """Run the classifier and keep every intermediate tensor.
 
     Args:
       pooling: name of the head, as `find_head` takes it.
       one_hot: look words up by a one-hot product, which TPUs prefer.
+      with_taps: build the graph in the form that relevance methods need; the numbers are the same.
     """
-    words = encoder.look_up_words(variables, features.input_ids, one_hot=one_hot)
-    encoded = encoder.encode(
-        variables, config, words, features.input_mask, features.segment_ids, dropout=dropout
-    )
-    pooled = find_head(pooling).pool(variables, encoded.hidden_states[-1], features.input_mask)
-    kept = dropout(pooled, _CLASSIFIER_DROPOUT, "classifier")
-    scores = tf.matmul(kept, variables[_WEIGHTS], transpose_b=True)
-    logits = tf.nn.bias_add(scores, variables[_BIAS])
-    return BertOutputs(*encoded, pooled, logits)
+
+    def run(
+        embeddings: shapes.Hidden, batch: features_lib.Features, at: Point = "word"
+    ) -> BertOutputs:
+        taps = taps_lib.Taps() if with_taps else None
+        entered = embeddings
+        if at == "word":
+            entered = encoder.embed(
+                variables, config, embeddings, batch.segment_ids, dropout=dropout
+            )
+        hidden_states, attention_probs = encoder.encode_layers(
+            variables, config, entered, batch.input_mask, dropout=dropout, taps=taps
+        )
+        head = find_head(pooling)
+        pooled = head.pool(variables, hidden_states[-1], batch.input_mask, taps)
+        kept = dropout(pooled, _CLASSIFIER_DROPOUT, "classifier")
+        scores = tf.matmul(kept, variables[_WEIGHTS], transpose_b=True)
+        logits = tf.nn.bias_add(scores, variables[_BIAS])
+        if taps:
+            taps.biased.append((logits, variables[_BIAS]))
+        return BertOutputs(
+            embeddings, entered, hidden_states, attention_probs, pooled, logits, run, taps
+        )
+
+    return run(encoder.look_up_words(variables, features.input_ids, one_hot=one_hot), features)

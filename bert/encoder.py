@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from bert import config as config_lib
 from bert import shapes
+from bert import taps as taps_lib
 
 MASKED_SCORE = -10000.0  # the release's additive mask: exp(-10000) is exactly 0 in float32
 
@@ -61,6 +62,21 @@ _ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor] | None] = {
 }
 
 
+_GATES: dict[Callable[[tf.Tensor], tf.Tensor], Callable[[tf.Tensor], tf.Tensor]] = {
+    gelu: taps_lib.gelu_gate,
+    gelu_tanh: taps_lib.gelu_tanh_gate,
+    tf.nn.relu: taps_lib.relu_gate,
+    tf.tanh: taps_lib.tanh_gate,
+}
+
+
+def activate(
+    activation: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor, taps: taps_lib.Taps | None = None
+) -> tf.Tensor:
+    """Apply an activation; with taps, as x times a gate."""
+    return taps.gated(x, _GATES[activation]) if taps else activation(x)
+
+
 def get_activation(activation_string: str) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """Return the activation that `hidden_act` names; None for "linear".
 
@@ -92,21 +108,38 @@ def stateless_dropout(seed: int, step: shapes.Step) -> shapes.Dropout:
     return drop
 
 
-def dense(variables: shapes.Variables, name: str, x: tf.Tensor) -> tf.Tensor:
+def dense(
+    variables: shapes.Variables, name: str, x: tf.Tensor, taps: taps_lib.Taps | None = None
+) -> tf.Tensor:
     """Apply kernel and bias to the last dimension; one flat matmul, which oneDNN fuses with the bias."""
-    kernel = variables[f"{name}/kernel"]
+    kernel, bias = variables[f"{name}/kernel"], variables[f"{name}/bias"]
     flat = tf.reshape(x, [-1, kernel.shape[0]])
-    y = tf.nn.bias_add(tf.matmul(flat, kernel), variables[f"{name}/bias"])
-    return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
+    y = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
+    y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
+    if taps:
+        taps.biased.append((y, bias))
+    return y
 
 
-def layer_norm(variables: shapes.Variables, name: str, x: tf.Tensor, epsilon: float) -> tf.Tensor:
+def layer_norm(
+    variables: shapes.Variables,
+    name: str,
+    x: tf.Tensor,
+    epsilon: float,
+    taps: taps_lib.Taps | None = None,
+) -> tf.Tensor:
     """Normalise the last dimension with the gamma and beta of one place in the network."""
     place = f"{name}/LayerNorm"
-    return normalise(x, variables[f"{place}/gamma"], variables[f"{place}/beta"], epsilon)
+    return normalise(x, variables[f"{place}/gamma"], variables[f"{place}/beta"], epsilon, taps)
 
 
-def normalise(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
+def normalise(
+    x: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    epsilon: float,
+    taps: taps_lib.Taps | None = None,
+) -> tf.Tensor:
     """Bring the last dimension to mean 0 and variance 1, then scale by gamma and shift by beta.
 
     Source: Ba et al. 2016. A constant row gives beta.
@@ -117,7 +150,11 @@ def normalise(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -
     )
     # not ((x - mean) * inv_std) * gamma: TensorFlow 2.15.1's oneDNN remapper aborts the process on that chain when
     # the shape is unknown to a TF1 session
-    return (x - mean) * (inv_std * gamma) + beta
+    y = (x - mean) * (inv_std * gamma) + beta
+    if taps:
+        taps.inv_std.append(inv_std)
+        taps.biased.append((y, beta))
+    return y
 
 
 def look_up(table: tf.Tensor, ids: tf.Tensor, *, one_hot: bool = False) -> tf.Tensor:
@@ -158,13 +195,19 @@ def embed(
 
 
 def attend(
-    query: tf.Tensor, key: tf.Tensor, mask_scores: tf.Tensor | float
+    query: tf.Tensor,
+    key: tf.Tensor,
+    mask_scores: tf.Tensor | float,
+    taps: taps_lib.Taps | None = None,
 ) -> shapes.AttentionProbs:
     """Return how much each query attends to each key: scaled dot products f[b, q, h, e] with f[b, k, h, e], softmax.
 
     Source: Vaswani et al. 2017, section 3.2.
     """
     scores = tf.einsum("bqhe,bkhe->bhqk", query, key) / math.sqrt(query.shape[-1])
+    if taps:
+        scores = taps.halve(scores)
+        taps.scores.append(scores)
     return tf.nn.softmax(scores + mask_scores, axis=-1)
 
 
@@ -181,6 +224,7 @@ def self_attention(
     mask_scores: tf.Tensor,
     *,
     dropout: shapes.Dropout = keep_all,
+    taps: taps_lib.Taps | None = None,
 ) -> tuple[shapes.Hidden, shapes.AttentionProbs]:
     """Mix the tokens by scaled dot-product attention.
 
@@ -191,12 +235,14 @@ def self_attention(
       The context f[b, t, d], heads side by side, and the softmax before dropout f[b, h, q, k].
     """
     query, key, value = (
-        _split_heads(dense(variables, f"{layer}/attention/self/{name}", hidden), config)
+        _split_heads(dense(variables, f"{layer}/attention/self/{name}", hidden, taps), config)
         for name in ("query", "key", "value")
     )
-    probs = attend(query, key, mask_scores)
+    probs = attend(query, key, mask_scores, taps)
     dropped = dropout(probs, config.attention_probs_dropout_prob, f"{layer}/attention/self")
-    return tf.reshape(mix(dropped, value), tf.shape(hidden)), probs
+    context = mix(dropped, value)
+    context = taps.halve(context) if taps else context
+    return tf.reshape(context, tf.shape(hidden)), probs
 
 
 def _split_heads(x: shapes.Hidden, config: config_lib.BertConfig) -> tf.Tensor:
@@ -211,13 +257,15 @@ def feed_forward(
     hidden: shapes.Hidden,
     *,
     dropout: shapes.Dropout = keep_all,
+    taps: taps_lib.Taps | None = None,
 ) -> shapes.Hidden:
     """Apply the two dense layers of a block to every token, with residual and LayerNorm."""
-    activation = get_activation(config.hidden_act) or tf.identity
-    wide = activation(dense(variables, f"{layer}/intermediate/dense", hidden))
-    narrow = dense(variables, f"{layer}/output/dense", wide)
+    wide = dense(variables, f"{layer}/intermediate/dense", hidden, taps)
+    if activation := get_activation(config.hidden_act):
+        wide = activate(activation, wide, taps)
+    narrow = dense(variables, f"{layer}/output/dense", wide, taps)
     narrow = dropout(narrow, config.hidden_dropout_prob, f"{layer}/output")
-    return layer_norm(variables, f"{layer}/output", narrow + hidden, config.layer_norm_eps)
+    return layer_norm(variables, f"{layer}/output", narrow + hidden, config.layer_norm_eps, taps)
 
 
 def encode(
@@ -238,30 +286,51 @@ def encode(
     embedding_output = embed(
         variables, config, word_embeddings, segment_ids, dropout=dropout, scope=scope
     )
-    is_padding = 1.0 - tf.cast(input_mask, embedding_output.dtype)
+    hidden_states, attention_probs = encode_layers(
+        variables, config, embedding_output, input_mask, dropout=dropout, scope=scope
+    )
+    return EncoderOutputs(word_embeddings, embedding_output, hidden_states, attention_probs)
+
+
+def encode_layers(
+    variables: shapes.Variables,
+    config: config_lib.BertConfig,
+    hidden: shapes.Hidden,
+    input_mask: shapes.TokenMask,
+    *,
+    dropout: shapes.Dropout = keep_all,
+    scope: str = "bert",
+    taps: taps_lib.Taps | None = None,
+) -> tuple[tuple[shapes.Hidden, ...], tuple[shapes.AttentionProbs, ...]]:
+    """Run the layers from what enters the first; return every layer's output and attention.
+
+    Args:
+      taps: collects the places where gradients may be read or stopped.
+    """
+    is_padding = 1.0 - tf.cast(input_mask, hidden.dtype)
     mask_scores = is_padding[:, tf.newaxis, tf.newaxis, :] * MASKED_SCORE
-    hidden = embedding_output
     hidden_states, attention_probs = [], []
     for index in range(config.num_hidden_layers):
         layer = f"{scope}/encoder/layer_{index}"
         context, probs = self_attention(
-            variables, config, layer, hidden, mask_scores, dropout=dropout
+            variables, config, layer, hidden, mask_scores, dropout=dropout, taps=taps
         )
-        mixed = dense(variables, f"{layer}/attention/output/dense", context)
-        mixed = dropout(mixed, config.hidden_dropout_prob, f"{layer}/attention/output")
-        hidden = layer_norm(
-            variables, f"{layer}/attention/output", mixed + hidden, config.layer_norm_eps
-        )
-        hidden = feed_forward(variables, config, layer, hidden, dropout=dropout)
+        place = f"{layer}/attention/output"
+        mixed = dense(variables, f"{place}/dense", context, taps)
+        mixed = dropout(mixed, config.hidden_dropout_prob, place)
+        hidden = layer_norm(variables, place, mixed + hidden, config.layer_norm_eps, taps)
+        hidden = feed_forward(variables, config, layer, hidden, dropout=dropout, taps=taps)
         hidden_states.append(hidden)
         attention_probs.append(probs)
-    return EncoderOutputs(
-        word_embeddings, embedding_output, tuple(hidden_states), tuple(attention_probs)
-    )
+    return tuple(hidden_states), tuple(attention_probs)
 
 
 def pool_first_token(
-    variables: shapes.Variables, hidden: shapes.Hidden, *, scope: str = "bert"
+    variables: shapes.Variables,
+    hidden: shapes.Hidden,
+    *,
+    scope: str = "bert",
+    taps: taps_lib.Taps | None = None,
 ) -> shapes.Pooled:
     """Return the release's pooled output: tanh of a dense layer on the first token, [CLS]."""
-    return tf.tanh(dense(variables, f"{scope}/pooler/dense", hidden[:, 0]))
+    return activate(tf.tanh, dense(variables, f"{scope}/pooler/dense", hidden[:, 0], taps), taps)

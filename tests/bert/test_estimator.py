@@ -247,7 +247,7 @@ def test_a_classifier_for_other_labels_starts_anew(model, tmp_path):
 
 FIRST_AND_LAST = classifier.Head(
     lambda config: {"ends/kernel": (2 * config.hidden_size, config.hidden_size)},
-    lambda variables, hidden, mask: tf.matmul(
+    lambda variables, hidden, mask, taps: tf.matmul(
         tf.concat([hidden[:, 0], hidden[:, -1]], axis=-1), variables["ends/kernel"]
     ),
 )
