@@ -1,0 +1,74 @@
+"""A tiny classifier in float64 and a batch of one text and one pair, for the identities that explanations must keep."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert import classifier
+from bert import config as config_lib
+from bert import features
+from explain import attribution
+
+IDS = np.array([[2, 5, 6, 7, 3, 0, 0], [2, 9, 8, 3, 4, 11, 3]], np.int32)
+MASK = (IDS > 0).astype(np.int32)
+SEGMENTS = np.array([[0] * 7, [0, 0, 0, 0, 1, 1, 1]], np.int32)
+TARGET = np.array([1, 3], np.int32)
+BIASES = ("bias", "beta")
+
+
+def config(**changes) -> config_lib.BertConfig:
+    values = {
+        "hidden_size": 12,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "intermediate_size": 20,
+        "max_position_embeddings": 16,
+        "type_vocab_size": 2,
+    }
+    return config_lib.BertConfig(30, **(values | changes))
+
+
+def variables(
+    of: config_lib.BertConfig, pooling="default", *, biases=True, seed=0
+) -> dict[str, tf.Tensor]:
+    """Random weights; without biases, every additive constant after the embeddings' LayerNorm is 0."""
+    rng = np.random.default_rng(seed)
+    values = {}
+    for name, shape in classifier.variable_shapes(of, 5, pooling).items():
+        value = rng.normal(0, 0.5, shape)
+        if name.endswith("gamma"):
+            value = 1 + 0.3 * value
+        if not biases and name.endswith(BIASES) and "embeddings" not in name:
+            value = np.zeros(shape)
+        values[name] = tf.constant(value)
+    return values
+
+
+def batch(ids=IDS, mask=MASK, segments=SEGMENTS) -> features.Features:
+    return features.Features(tf.constant(ids), tf.constant(mask), tf.constant(segments))
+
+
+def explain(
+    method: Callable[[classifier.BertOutputs, tf.Tensor], Any],
+    weights: dict[str, tf.Tensor],
+    of: config_lib.BertConfig,
+    *,
+    inputs: features.Features | None = None,
+    target=TARGET,
+    pooling="default",
+    kind: attribution.ScoreKind = "logit",
+    with_taps=True,
+):
+    """Return what a method makes of the batch, as arrays; in a graph, for only there gradients can be stopped."""
+
+    @tf.function(autograph=False)
+    def run():
+        outputs = classifier.forward(
+            weights, of, inputs or batch(), pooling=pooling, with_taps=with_taps
+        )
+        score = attribution.score_of(kind, tf.constant(target))(outputs.logits)
+        return method(outputs, score)
+
+    return tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
