@@ -19,6 +19,11 @@ from bert import features as features_lib
 from bert import shapes
 
 ScoreKind = Literal["logit", "log_probability", "probability"]
+_SCORES: dict[ScoreKind, Callable[[shapes.Logits], tf.Tensor]] = {
+    "logit": tf.identity,
+    "log_probability": tf.nn.log_softmax,
+    "probability": tf.nn.softmax,
+}
 ScoreFn = Callable[[shapes.Logits], shapes.PerExample]
 
 
@@ -33,11 +38,7 @@ def score_of(
     """
 
     def score(logits: shapes.Logits) -> shapes.PerExample:
-        values = {
-            "logit": lambda: logits,
-            "log_probability": lambda: tf.nn.log_softmax(logits),
-            "probability": lambda: tf.nn.softmax(logits),
-        }[kind]()
+        values = _SCORES[kind](logits)
         picked = tf.gather(values, target, batch_dims=1)
         return picked if contrast is None else picked - tf.gather(values, contrast, batch_dims=1)
 
