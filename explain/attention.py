@@ -64,11 +64,47 @@ def average_last_layer_matrix(attentions: LayerDicts) -> tf.Tensor:
     return tf.reduce_mean(_layer(attentions, -1), axis=1)
 
 
+def rollout(attentions: LayerDicts) -> shapes.TokenScores:
+    """Return how much of each token reaches [CLS] through all layers, half of it past the attention each time.
+
+    Heads are averaged and the residual counts as much as the attention; sums to 1, 0 on padding, the same whatever
+    class is explained. Source: Abnar and Zuidema 2020, section 3, equation 1.
+    """
+    row = _first_row(attentions)
+    for index in reversed(range(len(attentions))):
+        mixed = tf.reduce_mean(_layer(attentions, index), axis=1)
+        row = 0.5 * row + 0.5 * tf.einsum("bq,bqk->bk", row, mixed)
+    return row
+
+
+def lat(attentions: LayerDicts) -> shapes.TokenScores:
+    """Return layerwise attention tracing: each head followed from [CLS] down by its index, summed over heads.
+
+    Sums to the number of heads, 0 on padding. Heads of one index in two layers have nothing to do with each other, so
+    that the chain means little: kept for comparison. Source: Wu and Ong 2021; frankaging/BERT-LRP 85b30a7.
+    """
+    heads = tf.shape(_layer(attentions, 0))[1]
+    rows = tf.repeat(_first_row(attentions)[:, tf.newaxis], heads, axis=1)
+    for index in reversed(range(len(attentions))):
+        rows = tf.einsum("bhq,bhqk->bhk", rows, _layer(attentions, index))
+    return tf.reduce_sum(rows, axis=1)
+
+
 _PROCESSORS: dict[str, AttentionProcessor] = {
     "average_last_layer_by_head": average_last_layer_by_head,
     "average_first_layer_by_head": average_first_layer_by_head,
+    "rollout": rollout,
+    "lat": lat,
 }
 """Processors that give one score a token, by name."""
+
+
+def _first_row(attentions: LayerDicts) -> shapes.TokenScores:
+    """Return all of the weight on [CLS], f[b, t]."""
+    first = _layer(attentions, 0)
+    return tf.one_hot(
+        tf.zeros(tf.shape(first)[:1], tf.int32), tf.shape(first)[-1], dtype=first.dtype
+    )
 
 
 def _average(layer_index: int, token_index: int, attentions: LayerDicts) -> shapes.TokenScores:

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
         "files checksums layouts failures*",
-        "config< shapes*< training_log taps*",
+        "config< shapes*< training_log taps*<",
         "options tasks tables tensor_files tokenization< downloads weights*",
         "datasets< hugging_face pretrained encoder*",
         "modeling* features*<",

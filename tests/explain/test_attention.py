@@ -99,6 +99,44 @@ def test_all_layers_changes_nothing(layers):
     assert attention.all_layers(layers) is layers
 
 
+def test_rollout_is_the_first_row_of_the_product_of_halved_layers(layers, probs):
+    product = np.tile(np.eye(T), (B, 1, 1))
+    for layer in probs:
+        product = (0.5 * np.eye(T) + 0.5 * layer.mean(axis=1)) @ product
+    found = attention.rollout(layers).numpy()
+    np.testing.assert_allclose(found, product[:, 0], atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_rollout_of_no_and_of_even_attention_is_known():
+    itself = [{f"layer_{i}": tf.eye(T, batch_shape=[B, H])} for i in range(L)]
+    np.testing.assert_array_equal(attention.rollout(itself), [[1, 0, 0, 0, 0, 0, 0]] * B)
+    even = [{f"layer_{i}": tf.fill([B, H, T, T], 1 / T)} for i in range(L)]
+    expected = 2.0**-L * np.eye(T)[0] + (1 - 2.0**-L) / T
+    np.testing.assert_allclose(attention.rollout(even), [expected] * B, rtol=1e-5)
+
+
+def test_lat_follows_each_head_alone_and_sums_them(layers, probs):
+    total = np.zeros((B, T))
+    for head in range(H):
+        row = np.tile(np.eye(T)[0], (B, 1))
+        for layer in probs[::-1]:
+            row = np.einsum("bq,bqk->bk", row, layer[:, head])
+        total += row
+    found = attention.lat(layers).numpy()
+    np.testing.assert_allclose(found, total, atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=1), H, atol=1e-5)
+
+
+@pytest.mark.parametrize("processor", [attention.rollout, attention.lat])
+def test_tracing_through_layers_leaves_padding_out(probs, processor):
+    padded = probs.copy()
+    padded[..., 5:] = 0.0
+    padded /= padded.sum(axis=-1, keepdims=True)
+    scores = processor([{f"layer_{i}": tf.constant(layer)} for i, layer in enumerate(padded)])
+    np.testing.assert_array_equal(scores[:, 5:], 0.0)
+
+
 def test_the_last_layer_matrix_is_the_mean_over_heads(layers, probs):
     matrix = attention.average_last_layer_matrix(layers)
     np.testing.assert_allclose(matrix, probs[-1].mean(1), atol=1e-6)
