@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ if (
     TYPE_CHECKING
 ):  # the type alone: a record must not cost the seconds that TensorFlow takes to import
     from bert import features
+
+
+Check: TypeAlias = bool | int | float | str
+Setting: TypeAlias = "bool | int | float | str | Sequence[Setting] | Mapping[str, Setting] | None"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one truth to compare records by
@@ -34,9 +38,15 @@ class Explanation:
       probabilities: float32[c].
       predicted: name of the class with the highest probability.
       gold: name of the true class; None where the example has no label.
-      method: what the scores are, such as `average_last_layer_by_head`.
-      signed: whether negative scores speak against the prediction; False for attention.
+      method: what the scores are, such as `integrated_gradients`.
+      signed: whether negative scores speak against the target; False for attention.
       truncated: tokens of each text that the model did not read.
+      target: name of the explained class, or `a-b` for its lead over another; "" where the method knows no class.
+      attention: what an attention processor made of this text, padding left out.
+      layer_scores: float32[l + 1, t], relevance of each token where it enters layer 0 and after every layer.
+      completeness_gap: sum of the token scores less the score's rise from the baseline; None where the method has none.
+      checks: what was measured about this explanation, such as `score`, `steps`, `ledger_error`.
+      settings: how it was made: model, checkpoint, options of the method, versions of the libraries.
     """
 
     guid: str
@@ -52,6 +62,17 @@ class Explanation:
     method: str
     signed: bool = False
     truncated: tuple[int, int] = (0, 0)
+    target: str = ""
+    attention: npt.NDArray[np.float32] | None = None
+    layer_scores: npt.NDArray[np.float32] | None = None
+    completeness_gap: float | None = None
+    checks: Mapping[str, Check] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+
+    @property
+    def text(self) -> str | tuple[str, ...]:
+        """The text as it was given: one, or a pair."""
+        return self.texts[0] if len(self.texts) == 1 else self.texts
 
     @property
     def confidence(self) -> float:
