@@ -27,6 +27,7 @@ class BertOutputs(NamedTuple):
       attention_probs: softmax of each layer before dropout; rows sum to 1 over k.
       pooled: what the classifier reads.
       logits: one score a class, before the softmax.
+      word_table: rows of the vocabulary, for embeddings of one's own making.
       rerun: the same network from other embeddings on.
       taps: where gradients may be read or stopped; only when asked for.
     """
@@ -37,6 +38,7 @@ class BertOutputs(NamedTuple):
     attention_probs: tuple[shapes.AttentionProbs, ...]
     pooled: shapes.Pooled
     logits: shapes.Logits
+    word_table: tf.Tensor
     rerun: "Rerun"
     taps: taps_lib.Taps | None = None
 
@@ -170,9 +172,18 @@ def forward(
         scores = tf.matmul(kept, variables[_WEIGHTS], transpose_b=True)
         logits = tf.nn.bias_add(scores, variables[_BIAS])
         if taps:
-            taps.biased.append((logits, variables[_BIAS]))
+            kernel = tf.transpose(variables[_WEIGHTS])
+            taps.dense.append(taps_lib.Dense(kept, kernel, variables[_BIAS], logits))
         return BertOutputs(
-            embeddings, entered, hidden_states, attention_probs, pooled, logits, run, taps
+            embeddings,
+            entered,
+            hidden_states,
+            attention_probs,
+            pooled,
+            logits,
+            encoder.word_table(variables),
+            run,
+            taps,
         )
 
     return run(encoder.look_up_words(variables, features.input_ids, one_hot=one_hot), features)

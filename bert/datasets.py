@@ -1,7 +1,6 @@
 """Files to examples: of the known tasks, of the user's own, and the class that users subclass for the rest.
 
-Errors name file, line and reason. Leaves to others: rows (`tables`), the tasks' layouts (`tasks`), pieces
-(`tokenization`), integers (`features`).
+Errors name file, line and reason. Leaves to others: rows (`tables`), layouts (`tasks`), integers (`features`).
 """
 
 import dataclasses
@@ -246,9 +245,10 @@ class FileProcessor(SplitProcessor):
             raise ValueError(
                 f"{split}_file must be given to read the {split} set, got none; add --{split}_file"
             )
-        return _at_least_one(path, self._examples(path, split))
+        return _at_least_one(path, self.examples(path, split))
 
-    def _examples(self, path: str, split: Split) -> Iterator[InputExample]:
+    def examples(self, path: str, split: Split) -> Iterator[InputExample]:
+        """Yield a file's examples as they are read, so that memory does not grow with it."""
         options = self.options
         required = {options.text_column: "--text_column"}
         if options.text_b_column is not None:

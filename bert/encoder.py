@@ -117,7 +117,7 @@ def dense(
     y = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
     y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
     if taps:
-        taps.biased.append((y, bias))
+        taps.dense.append(taps_lib.Dense(x, kernel, bias, y))
     return y
 
 
@@ -173,7 +173,12 @@ def look_up_words(
     scope: str = "bert",
 ) -> shapes.Embeddings:
     """Return the word-table row of each token; `one_hot` multiplies instead of gathering, which TPUs prefer."""
-    return look_up(variables[f"{scope}/embeddings/word_embeddings"], input_ids, one_hot=one_hot)
+    return look_up(word_table(variables, scope=scope), input_ids, one_hot=one_hot)
+
+
+def word_table(variables: shapes.Variables, *, scope: str = "bert") -> tf.Tensor:
+    """Return the embeddings of the vocabulary, f[v, d]."""
+    return variables[f"{scope}/embeddings/word_embeddings"]
 
 
 def embed(

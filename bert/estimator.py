@@ -38,6 +38,7 @@ class Model:
       init_checkpoint: TF1 checkpoint of release names to start from; None starts from random weights.
       keeps_classifier: False starts the output layer anew, whatever the checkpoint holds of it.
       use_one_hot_embeddings: look words up by a one-hot product, which TPUs prefer.
+      with_taps: predict by the graph that relevance methods need.
     """
 
     config: config_lib.BertConfig
@@ -46,6 +47,7 @@ class Model:
     init_checkpoint: str | None = None
     keeps_classifier: bool = True
     use_one_hot_embeddings: bool = False
+    with_taps: bool = False
 
 
 def model_of(
@@ -158,7 +160,8 @@ def build_model_fn(
                 scaffold_fn=scaffold_fn,
             )
         else:
-            predictions = _predictions(_forward(model, variables, batch), batch, extras)
+            outputs = _forward(model, variables, batch, with_taps=model.with_taps)
+            predictions = _predictions(outputs, batch, extras)
             spec = _tpu.TPUEstimatorSpec(mode, predictions=predictions, scaffold_fn=scaffold_fn)
         return spec if tpu is not None else spec.as_estimator_spec()
 
@@ -170,6 +173,8 @@ def _forward(
     variables: shapes.Variables,
     batch: features_lib.Features,
     dropout: shapes.Dropout = encoder.keep_all,
+    *,
+    with_taps: bool = False,
 ) -> classifier.BertOutputs:
     return classifier.forward(
         variables,
@@ -178,6 +183,7 @@ def _forward(
         pooling=model.pooling,
         dropout=dropout,
         one_hot=model.use_one_hot_embeddings,
+        with_taps=with_taps,
     )
 
 

@@ -3,8 +3,13 @@
 A command catches `USERS_FAULTS` and lets everything else, a fault of ours, through with its traceback.
 """
 
+import logging
+import sys
+from collections.abc import Callable
+
 import tensorflow as tf
 
+_log = logging.getLogger(__name__)
 _NanLoss = tf.compat.v1.train.NanLossDuringTrainingError
 USERS_FAULTS = (ValueError, TypeError, NotImplementedError, OSError, tf.errors.OpError, _NanLoss)
 
@@ -21,3 +26,31 @@ def one_line(error: BaseException) -> str:
     # TensorFlow says "Graph execution error:" first, and what it was after the name of the node
     after = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line.startswith("Node:")]
     return (after or lines)[0]
+
+
+def exit_status(
+    program: str, main: Callable[[], object], usage_faults: tuple[type[Exception], ...] = ()
+) -> int:
+    """Run a command and return its status; the log, a failure's line included, goes to stderr.
+
+    Args:
+      usage_faults: what the command line or a config can have wrong, told as it stands.
+
+    Returns:
+      0 success, 1 a failure told in one line, 2 wrong usage, 130 stopped by the user.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    tf.get_logger().setLevel(logging.ERROR)  # Estimator's own lines drown ours
+    tf.get_logger().propagate = False
+    try:
+        main()
+    except KeyboardInterrupt:
+        _log.error("%s: stopped", program)
+        return 130
+    except usage_faults as error:
+        _log.error("%s", error)
+        return 2
+    except USERS_FAULTS as error:
+        _log.error("%s: %s", program, one_line(error))
+        return 1
+    return 0

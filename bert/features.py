@@ -5,7 +5,7 @@ Leaves to others: pieces and spans (`tokenization`), batches (`input_fn`).
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +20,15 @@ from bert import tokenization
 
 
 class Features(NamedTuple):
-    """One batch as the model sees it; the field names are the names in Estimator features and TFRecords.
+    """One batch as the model sees it; the fields but the last two are the names in TFRecords and Estimator features.
 
     Attributes:
       input_mask: 1 = real token, 0 = padding.
       segment_ids: 0 for the first text and its marks, 1 for the second.
       label_ids: class index; None when predicting without labels.
       is_real_example: 0 for the padding examples that fill a last batch; None means all are real.
+      target: class to explain; -1, or None for all, means the predicted one.
+      contrast: class whose score is taken off that of `target`; -1, or None for all, means none.
     """
 
     input_ids: shapes.TokenIds
@@ -34,11 +36,20 @@ class Features(NamedTuple):
     segment_ids: shapes.TokenIds
     label_ids: shapes.Labels | None = None
     is_real_example: shapes.Labels | None = None
+    target: shapes.Labels | None = None
+    contrast: shapes.Labels | None = None
 
     @classmethod
     def from_dict(cls, features: Mapping[str, tf.Tensor]) -> "Features":
         """Pick the model's features out of an Estimator's dict; other keys are left alone."""
         return cls(**{name: features[name] for name in cls._fields if name in features})
+
+    def map(self, change: Callable[[tf.Tensor], tf.Tensor]) -> "Features":
+        """Return the same features, each tensor that is there changed."""
+        return Features(*(None if values is None else change(values) for values in self))
+
+
+_IN_RECORDS = ("input_ids", "input_mask", "segment_ids", "label_ids", "is_real_example")
 
 
 def part_of(batch: Features, index: tf.Tensor | int, parts: int) -> Features:
@@ -55,10 +66,36 @@ def part_of(batch: Features, index: tf.Tensor | int, parts: int) -> Features:
     with tf.control_dependencies([tf.debugging.assert_equal(whole % parts, 0, message)]):
         size = whole // parts
 
-    def cut(values: tf.Tensor | None) -> tf.Tensor | None:
-        return None if values is None else values[index * size : (index + 1) * size]
+    return batch.map(lambda values: values[index * size : (index + 1) * size])
 
-    return Features(*map(cut, batch))
+
+class SpecialIds(NamedTuple):
+    """Where the special tokens stand in a vocabulary; `mask` is None where it has no [MASK]."""
+
+    pad: int
+    cls: int
+    sep: int
+    mask: int | None
+
+    @classmethod
+    def of(cls, vocab: Mapping[str, int]) -> "SpecialIds":
+        """Look them up in a vocabulary, token to identifier."""
+        pad, first, end = (
+            vocab[token] for token in (tokenization.PAD, tokenization.CLS, tokenization.SEP)
+        )
+        return cls(pad, first, end, vocab.get(tokenization.MASK))
+
+    def known_mask(self) -> int:
+        """Return the identifier of [MASK].
+
+        Raises:
+          ValueError: the vocabulary has none.
+        """
+        if self.mask is None:
+            raise ValueError(
+                "the vocabulary must hold [MASK] to put it in a token's place; choose 'pad' instead"
+            )
+        return self.mask
 
 
 class Encoding(NamedTuple):
@@ -82,7 +119,7 @@ def feature_spec(max_seq_length: int) -> dict[str, tf.io.FixedLenFeature]:
     per_token = tf.io.FixedLenFeature([max_seq_length], tf.int64)
     per_example = tf.io.FixedLenFeature([], tf.int64)
     token_fields = ("input_ids", "input_mask", "segment_ids")
-    return {name: per_token if name in token_fields else per_example for name in Features._fields}
+    return {name: per_token if name in token_fields else per_example for name in _IN_RECORDS}
 
 
 def kept_lengths(length_a: int, length_b: int, room: int) -> tuple[int, int]:
@@ -236,7 +273,7 @@ def columns(
         got = f"{len(examples[0].input_ids)}" if examples else "no examples"
         raise ValueError(f"examples must be padded to {max_seq_length} tokens, got {got}")
     values = (np.array(column, np.int32) for column in zip(*examples, strict=True))
-    return dict(zip(Features._fields, values, strict=True))
+    return dict(zip(_IN_RECORDS, values, strict=True))
 
 
 def serialize(features: InputFeatures) -> bytes:
@@ -245,14 +282,14 @@ def serialize(features: InputFeatures) -> bytes:
     def int64_list(values: Iterable[int]) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
-    fields = Features(
+    fields = (
         features.input_ids,
         features.input_mask,
         features.segment_ids,
         [features.label_id],
         [int(features.is_real_example)],
     )
-    feature = {name: int64_list(values) for name, values in fields._asdict().items()}
+    feature = dict(zip(_IN_RECORDS, map(int64_list, fields), strict=True))
     return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 

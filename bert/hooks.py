@@ -1,12 +1,16 @@
 """What looks on while a session runs."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from bert import optimization
+
+Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
 
 
 class StepHook(tf.compat.v1.train.SessionRunHook):
@@ -40,3 +44,41 @@ class StepHook(tf.compat.v1.train.SessionRunHook):
         self._step += self._steps_a_run
         loss, rate = (float(found[0]) if found else math.nan for found in run_values.results)
         self._report(self._step, loss, rate)
+
+
+class WeightsHook(tf.compat.v1.train.SessionRunHook):
+    """Hands over the weights where a training starts and after every so many steps.
+
+    The weights are read between two steps and the graph is not added to: the training stays what it is, bit for bit.
+    """
+
+    def __init__(
+        self, names: Collection[str], every: int, look: Callable[[int, Weights], object]
+    ) -> None:
+        """Keep the callback, called with (steps done in all, the variables of these names) at multiples of `every`."""
+        self._names = names
+        self._every = every
+        self._look = look
+        self._variables: dict[str, tf.Variable] = {}
+
+    def begin(self) -> None:
+        """Find the variables in the graph."""
+        found = {variable.op.name: variable for variable in tf.compat.v1.global_variables()}
+        self._variables = {name: found[name] for name in self._names}
+        self._global_step = tf.compat.v1.train.get_global_step()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Look at the weights that the training starts from."""
+        del coord
+        self._step = int(session.run(self._global_step))
+        self._look_at(session)
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Look at the weights of one step in so many."""
+        del run_values
+        self._step += 1
+        self._look_at(run_context.session)
+
+    def _look_at(self, session: Any) -> None:
+        if self._step % self._every == 0:
+            self._look(self._step, session.run(self._variables))

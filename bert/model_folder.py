@@ -128,6 +128,15 @@ def load(model: files.Path) -> Parts:
     return _assemble(parts)
 
 
+def architecture(model: files.Path) -> config_lib.BertConfig:
+    """Return the architecture of named or local weights, which are fetched and converted if need be.
+
+    Raises:
+      ValueError, OSError: there are no such weights.
+    """
+    return config_lib.BertConfig.from_json_file(_named(str(model))["bert_config_file"])
+
+
 def best_folder(model_dir: files.Path) -> pathlib.Path:
     """Return the folder of the best model on the dev set where a training kept one, else the folder itself."""
     folder = pathlib.Path(model_dir).expanduser()

@@ -12,8 +12,25 @@ relevance equally); Arras et al. 2025 (rules as changed gradients).
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
+
+
+class Dense(NamedTuple):
+    """One use of a dense layer: y f[..., o] = x f[..., i] @ kernel f[i, o] + bias f[o]."""
+
+    x: tf.Tensor
+    kernel: tf.Tensor
+    bias: tf.Tensor
+    y: tf.Tensor
+
+
+class Part(NamedTuple):
+    """The taps of one encoder layer, or of the head, as `Taps` has them."""
+
+    dense: list[Dense]
+    biased: list[tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclasses.dataclass
@@ -24,15 +41,27 @@ class Taps:
       inv_std: one over the standard deviation, of every LayerNorm, f[b, t, 1].
       gates: output over input of every activation, and of the pooler's tanh.
       halves: one half of every product of two functions of the input: attention scores, and contexts.
-      biased: sums that end in a constant: (sum f[b, t, d] or f[b, d], its constant f[d] or f[t, d] or f[b, t, d]).
+      dense: every dense layer: query, key, value, attention output, intermediate, output of each encoder layer; then
+        the head's, the classifier last.
+      biased: other sums that end in a constant: (sum f[b, t, d] or f[b, d], constant f[d], f[t, d] or f[b, t, d]);
+        the two LayerNorms of each encoder layer, then the head's own.
       scores: attention scores before the softmax, mask included, f[b, h, q, k] a layer.
     """
 
     inv_std: list[tf.Tensor] = dataclasses.field(default_factory=list)
     gates: list[tf.Tensor] = dataclasses.field(default_factory=list)
     halves: list[tf.Tensor] = dataclasses.field(default_factory=list)
+    dense: list[Dense] = dataclasses.field(default_factory=list)
     biased: list[tuple[tf.Tensor, tf.Tensor]] = dataclasses.field(default_factory=list)
     scores: list[tf.Tensor] = dataclasses.field(default_factory=list)
+
+    def parts(self, layers: int) -> list[Part]:
+        """Return the taps of each encoder layer, first layer first, and then the head's."""
+        whole = [
+            Part(self.dense[6 * layer : 6 * layer + 6], self.biased[2 * layer : 2 * layer + 2])
+            for layer in range(layers)
+        ]
+        return [*whole, Part(self.dense[6 * layers :], self.biased[2 * layers :])]
 
     def halve(self, product: tf.Tensor) -> tf.Tensor:
         """Return the product, to the bit, as the sum of two halves of which one can be stopped."""

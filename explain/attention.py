@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
+from bert import classifier
 from bert import config
 from bert import shapes
 from bert import tokenization
@@ -88,6 +89,24 @@ def lat(attentions: LayerDicts) -> shapes.TokenScores:
     for index in reversed(range(len(attentions))):
         rows = tf.einsum("bhq,bhqk->bhk", rows, _layer(attentions, index))
     return tf.reduce_sum(rows, axis=1)
+
+
+def processed(
+    processor: AttentionProcessor, outputs: classifier.BertOutputs
+) -> dict[str, tf.Tensor]:
+    """Return what a processor makes of a forward pass, by the names that predictions carry it under.
+
+    A tensor is `attention`; a dict is `attention_<key>`, one each; a list of one-key dicts is stacked to `attention`
+    f[b, l, h, q, k].
+    """
+    made = processor(outputs.layer_dicts())
+    if isinstance(made, Mapping):
+        return {f"attention_{name}": value for name, value in made.items()}
+    if isinstance(made, list | tuple):
+        return {
+            "attention": tf.stack([probs for layer in made for probs in layer.values()], axis=1)
+        }
+    return {"attention": made}
 
 
 _PROCESSORS: dict[str, AttentionProcessor] = {

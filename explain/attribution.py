@@ -1,17 +1,16 @@
 """Gradient attributions: what a small change of each token's embedding does to the explained score.
 
-Every method is a function of one forward pass and a score f[b], a sum over which separates the examples of a batch.
-Leaves to others: propagation rules (`relevance`), attention alone (`attention`), words (`words`), pictures
-(`highlight`, `plots`).
+`score` alone picks what is explained. Methods that read plain gradients share one backward pass, `Gradients`.
+Leaves to others: gradients at other inputs than the text's own (`averaged_gradients`), propagation rules
+(`relevance`), attention alone (`attention`), which methods there are by name (`methods`).
 
-Sources: Simonyan et al. 2014 (sensitivity); Shrikumar et al. 2017 (gradient x input); Sundararajan et al. 2017
-(integrated gradients); Smilkov et al. 2017 (SmoothGrad); Chefer et al. ICCV 2021 (attention x gradient).
+Sources: Simonyan et al. 2014 (sensitivity); Shrikumar et al. 2017 (gradient x input); Chefer et al. ICCV 2021
+(attention x gradient).
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from bert import classifier
@@ -24,51 +23,87 @@ _SCORES: dict[ScoreKind, Callable[[shapes.Logits], tf.Tensor]] = {
     "log_probability": tf.nn.log_softmax,
     "probability": tf.nn.softmax,
 }
-ScoreFn = Callable[[shapes.Logits], shapes.PerExample]
+ScoreFn = Callable[[shapes.Logits, features_lib.Features], shapes.PerExample]
 
 
-def score_of(
-    kind: ScoreKind, target: shapes.Labels, contrast: shapes.Labels | None = None
-) -> ScoreFn:
-    """Return what is explained, as a function of the logits: the target class, or its lead over another.
+def with_targets(features: features_lib.Features, logits: shapes.Logits) -> features_lib.Features:
+    """Return the features with a target for every example: the predicted class where none is asked for."""
+    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    wanted = tf.fill(tf.shape(predicted), -1) if features.target is None else features.target
+    contrast = features.contrast
+    return features._replace(
+        target=tf.where(wanted < 0, predicted, wanted),
+        contrast=tf.fill(tf.shape(predicted), -1) if contrast is None else contrast,
+    )
+
+
+def score(
+    kind: ScoreKind, logits: shapes.Logits, features: features_lib.Features
+) -> shapes.PerExample:
+    """Return what is explained: the target class, or its lead over the contrast.
+
+    A sum over it separates the examples of a batch. The difference of two logits is what a softmax decides by.
 
     Args:
-      target: class of each example.
-      contrast: class whose score is taken off; the difference of two logits is what a softmax decides by.
+      features: with targets, as `with_targets` gives them.
+    """
+    values = _SCORES[kind](logits)
+    picked = tf.gather(values, features.target, batch_dims=1)
+    against = tf.gather(values, tf.maximum(features.contrast, 0), batch_dims=1)
+    return picked - tf.where(tf.less(features.contrast, 0), tf.zeros_like(against), against)
+
+
+def is_ordinary(features: features_lib.Features, special: features_lib.SpecialIds) -> tf.Tensor:
+    """Return which tokens stand for text, bool[b, t]: neither padding nor [CLS] nor [SEP]."""
+    ids, is_real = features.input_ids, features.input_mask > 0
+    # not `ids != ...`: in an Estimator's graph that asks whether two objects are the same
+    return is_real & tf.not_equal(ids, special.cls) & tf.not_equal(ids, special.sep)
+
+
+class Gradients(NamedTuple):
+    """One backward pass from a score.
+
+    Attributes:
+      words: at the word embeddings.
+      entered: at what enters layer 0, behind the embeddings' LayerNorm.
+      attention: at the attention of each layer, before dropout.
     """
 
-    def score(logits: shapes.Logits) -> shapes.PerExample:
-        values = _SCORES[kind](logits)
-        picked = tf.gather(values, target, batch_dims=1)
-        return picked if contrast is None else picked - tf.gather(values, contrast, batch_dims=1)
+    words: shapes.Embeddings
+    entered: shapes.Hidden
+    attention: tuple[shapes.AttentionProbs, ...]
 
-    return score
+
+def gradients_of(outputs: classifier.BertOutputs, score: shapes.PerExample) -> Gradients:
+    """Run the backward pass; what is not fetched of it is not computed."""
+    at = [outputs.word_embeddings, outputs.embedding_output, *outputs.attention_probs]
+    words, entered, *attention = tf.gradients(score, at)
+    return Gradients(words, entered, tuple(attention))
 
 
 def gradient_sensitivity(
-    outputs: classifier.BertOutputs, score: shapes.PerExample
+    outputs: classifier.BertOutputs, gradients: Gradients
 ) -> shapes.TokenScores:
     """Return how much the score can change per unit of change of a token's embedding: the gradient's L2 norm.
 
     Never negative. Source: Simonyan et al. 2014, section 3.
     """
-    return tf.norm(_gradient(outputs, score), axis=-1)
+    del outputs
+    return tf.norm(gradients.words, axis=-1)
 
 
 def gradient_sensitivity_squared(
-    outputs: classifier.BertOutputs, score: shapes.PerExample
+    outputs: classifier.BertOutputs, gradients: Gradients
 ) -> shapes.TokenScores:
     """Return the squared norm of the gradient at what enters layer 0, as BERT-LRP defines sensitivity.
 
     Source: Wu and Ong 2021; frankaging/BERT-LRP 85b30a7.
     """
-    (gradient,) = tf.gradients(score, outputs.embedding_output)
-    return tf.reduce_sum(tf.square(gradient), axis=-1)
+    del outputs
+    return tf.reduce_sum(tf.square(gradients.entered), axis=-1)
 
 
-def gradient_x_input(
-    outputs: classifier.BertOutputs, score: shapes.PerExample
-) -> shapes.TokenScores:
+def gradient_x_input(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.TokenScores:
     """Return the signed first-order share of each token: the gradient times the word embedding, summed.
 
     Exact for a linear model; in general it sums to nothing in particular. Taken at the word embeddings: at the sum
@@ -76,109 +111,32 @@ def gradient_x_input(
 
     Source: Shrikumar et al. 2017, section 2.
     """
-    return tf.einsum("btd,btd->bt", _gradient(outputs, score), outputs.word_embeddings)
+    return tf.einsum("btd,btd->bt", gradients.words, outputs.word_embeddings)
 
 
 def gradient_x_input_squared(
-    outputs: classifier.BertOutputs, score: shapes.PerExample
+    outputs: classifier.BertOutputs, gradients: Gradients
 ) -> shapes.TokenScores:
     """Return the squared norm of gradient times input at what enters layer 0: BERT-LRP's variant, without a sign.
 
     Source: Wu and Ong 2021; frankaging/BERT-LRP 85b30a7.
     """
-    (gradient,) = tf.gradients(score, outputs.embedding_output)
-    return tf.reduce_sum(tf.square(gradient * outputs.embedding_output), axis=-1)
+    return tf.reduce_sum(tf.square(gradients.entered * outputs.embedding_output), axis=-1)
 
 
-def chefer(outputs: classifier.BertOutputs, score: shapes.PerExample) -> shapes.TokenScores:
+def chefer(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.TokenScores:
     """Return the attention that raises the score, carried from layer to layer to [CLS].
 
     Never negative, and of no fixed sum: compare tokens of one text only. Source: Chefer et al., ICCV 2021, rules 5 to
     7, self-attention alone.
     """
-    gradients = tf.gradients(score, list(outputs.attention_probs))
     size = tf.shape(outputs.word_embeddings)
-    identity = tf.eye(size[1], batch_shape=size[:1], dtype=score.dtype)
-    carried = identity
-    for gradient, probs in zip(gradients, outputs.attention_probs, strict=True):
+    carried = tf.one_hot(tf.zeros(size[:1], tf.int32), size[1], dtype=gradients.words.dtype)
+    start = carried
+    # [CLS]'s row of (I + A_L) ... (I + A_1), from the last layer down: a vector, where the product is a matrix
+    for gradient, probs in reversed(
+        list(zip(gradients.attention, outputs.attention_probs, strict=True))
+    ):
         raising = tf.reduce_mean(tf.nn.relu(gradient * probs), axis=1)
-        carried += tf.einsum("bqk,bkt->bqt", raising, carried)
-    return (carried - identity)[:, 0]
-
-
-class Integrated(NamedTuple):
-    """Integrated gradients, and how far they are from complete.
-
-    Attributes:
-      token_scores: they sum to the score's rise from the baseline, but for `gap`.
-      gap: sum of the scores less that rise.
-      rise: score at the input less score at the baseline.
-    """
-
-    token_scores: shapes.TokenScores
-    gap: shapes.PerExample
-    rise: shapes.PerExample
-
-
-def integrated_gradients(
-    outputs: classifier.BertOutputs,
-    features: features_lib.Features,
-    score: ScoreFn,
-    baseline: shapes.Embeddings,
-    *,
-    steps: int = 32,
-    steps_at_once: int = 8,
-) -> Integrated:
-    """Return the gradient's mean along the straight line from a baseline, times the way gone.
-
-    Args:
-      baseline: word embeddings to start from, of the tokens' shape; it attends as real tokens do.
-      steps: Gauss-Legendre nodes; exact for a gradient that is a polynomial of degree 2 * steps - 1 along the way.
-      steps_at_once: nodes in one forward and backward pass; memory grows with it, time falls.
-
-    Source: Sundararajan et al. 2017, equation 1.
-    """
-    nodes, node_weights = np.polynomial.legendre.leggauss(steps)
-    # the nodes lie in [-1, 1], the way in [0, 1]; fill the last group with nodes of no weight
-    padding = -steps % steps_at_once
-    alphas = np.pad((nodes + 1.0) / 2.0, (0, padding)).reshape(-1, steps_at_once)
-    shares = np.pad(node_weights / 2.0, (0, padding)).reshape(-1, steps_at_once)
-    end = outputs.word_embeddings
-    way = end - baseline
-    repeated = features_lib.Features(*(_repeat(x, steps_at_once) for x in features))
-
-    def add_group(index: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        alpha, share = (tf.gather(tf.constant(x, end.dtype), index) for x in (alphas, shares))
-        points = baseline + tf.einsum("s,btd->sbtd", alpha, way)
-        flat = tf.reshape(points, tf.concat([[-1], tf.shape(end)[1:]], axis=0))
-        logits = outputs.rerun(flat, repeated, "word").logits
-        (gradient,) = tf.gradients(_for_each_step(score, logits, steps_at_once), flat)
-        by_step = tf.reshape(gradient, tf.shape(points))
-        return index + 1, total + tf.einsum("s,sbtd->btd", share, by_step)
-
-    _, mean_gradient = tf.while_loop(
-        lambda index, _: index < len(alphas),
-        add_group,
-        (tf.constant(0), tf.zeros_like(end)),
-        parallel_iterations=1,
-    )
-    token_scores = tf.einsum("btd,btd->bt", mean_gradient, way)
-    at_baseline = score(outputs.rerun(baseline, features, "word").logits)
-    rise = score(outputs.logits) - at_baseline
-    return Integrated(token_scores, tf.reduce_sum(token_scores, axis=1) - rise, rise)
-
-
-def _repeat(values: tf.Tensor | None, times: int) -> tf.Tensor | None:
-    if values is None:
-        return None
-    return tf.tile(values, tf.concat([[times], tf.ones_like(tf.shape(values)[1:])], axis=0))
-
-
-def _for_each_step(score: ScoreFn, logits: shapes.Logits, steps: int) -> tf.Tensor:
-    by_step = tf.reshape(logits, [steps, -1, logits.shape[-1]])
-    return tf.stack([score(row) for row in tf.unstack(by_step)])
-
-
-def _gradient(outputs: classifier.BertOutputs, score: shapes.PerExample) -> shapes.Embeddings:
-    (gradient,) = tf.gradients(score, outputs.word_embeddings)
-    return gradient
+        carried += tf.einsum("bq,bqk->bk", carried, raising)
+    return carried - start

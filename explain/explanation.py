@@ -1,21 +1,30 @@
-"""The record that pictures are made from: one text, the model's answer, and what each word counted for."""
+"""The record that pictures are made from: one text, the model's answer, and what each word counted for.
+
+Records go to JSON lines and NPZ and come back with every field as it was, float32 bit for bit.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from bert import datasets
+from bert import files
+from bert import tables
 from bert import tokenization
 from explain import words as words_lib
 
-if (
-    TYPE_CHECKING
-):  # the type alone: a record must not cost the seconds that TensorFlow takes to import
+# A record must not cost the seconds that TensorFlow and pandas take to import.
+if TYPE_CHECKING:
+    import pandas as pd
+
     from bert import features
 
 
@@ -96,6 +105,14 @@ def from_prediction(
     *,
     labels: Sequence[str],
     method: str,
+    signed: bool = False,
+    target: str = "",
+    attention: npt.NDArray[np.float32] | None = None,
+    layer_scores: npt.NDArray[np.float32] | None = None,
+    completeness_gap: float | None = None,
+    checks: Mapping[str, Check] | None = None,
+    settings: Mapping[str, Setting] | None = None,
+    word_scores: words_lib.Combine = "sum",
 ) -> Explanation:
     """Join an example, its tokens and what the model predicted for it.
 
@@ -103,9 +120,12 @@ def from_prediction(
       token_scores: float32[t] or longer; the scores of padding are left out.
       probabilities: float32[c].
       labels: names of the classes in class order.
+      layer_scores: float32[l + 1, t] or longer, cut as `token_scores`.
+      word_scores: how the scores of a word's pieces become its own; see `words.to_words`.
 
     Raises:
-      ValueError: `token_scores` is not one score a token, or `labels` not one name a probability.
+      ValueError: `token_scores` or a row of `layer_scores` is not one score a token, or `labels` not one name a
+        probability.
     """
     if np.ndim(token_scores) != 1:
         raise ValueError(
@@ -118,18 +138,209 @@ def from_prediction(
             "labels that the model was trained with"
         )
     texts = (example.text_a,) if example.text_b is None else (example.text_a, example.text_b)
-    words, scores = words_lib.to_words(texts, encoding.tokens, token_scores)
-    return Explanation(
+    words, scores = words_lib.to_words(texts, encoding.tokens, token_scores, word_scores)
+    length = len(encoding.tokens)
+    record = Explanation(
         guid=example.guid,
         texts=texts,
         words=words,
         scores=scores,
         tokens=tuple(token.text for token in encoding.tokens),
-        token_scores=np.asarray(token_scores[: len(encoding.tokens)], np.float32),
+        token_scores=np.asarray(token_scores[:length], np.float32),
         labels=tuple(labels),
         probabilities=np.asarray(probabilities, np.float32),
         predicted=labels[int(np.argmax(probabilities))],
         gold=example.label,
         method=method,
+        signed=signed,
         truncated=encoding.truncated,
+        target=target,
+        attention=None if attention is None else _float32(attention),
+        layer_scores=None if layer_scores is None else _float32(layer_scores)[..., :length],
+        completeness_gap=None if completeness_gap is None else float(completeness_gap),
+        checks=dict(checks or {}),
+        settings=dict(settings or {}),
     )
+    _require_lengths(record, f"the explanation of {example.guid!r}")
+    return record
+
+
+def save_jsonl(records: Iterable[Explanation], path: files.Path) -> None:
+    """Write one JSON object a line, as the records come: memory does not grow with their number.
+
+    Arrays of one dimension are lists, others `{"shape": ..., "values": ...}`. What is no finite number is written NaN,
+    Infinity or -Infinity, as Python's json spells them; strict readers of JSON refuse such a line.
+    """
+    with files.draft(path) as draft, open(draft, "wb") as file:
+        for record in records:
+            file.write(_line(record, _listed))
+
+
+def read_jsonl(path: files.Path) -> Iterator[Explanation]:
+    """Yield the records of a file that `save_jsonl` wrote, one at a time; it may be packed as .gz.
+
+    Raises:
+      FileNotFoundError: the file is not there.
+      ValueError: a line is no record; the message names file and line.
+    """
+    for number, line in tables.read_lines(path):
+        yield _record(line, f"{path}:{number}")
+
+
+def load_jsonl(path: files.Path) -> list[Explanation]:
+    """Return all records of a file at once; otherwise as `read_jsonl`."""
+    return list(read_jsonl(path))
+
+
+def save_npz(records: Iterable[Explanation], path: files.Path) -> None:
+    """Write a compressed NPZ file: far smaller than JSON where records carry attention, and read without pickle.
+
+    Each array holds the numbers of all records in a row; `records` is UTF-8, one JSON object a line, which has every
+    other field and, in place of an array, its shape.
+    """
+    kept = list(records)
+    lines = b"".join(_line(record, np.shape) for record in kept)
+    arrays = {}
+    for name in _ARRAYS:
+        parts = [values.ravel() for record in kept if (values := getattr(record, name)) is not None]
+        arrays[name] = np.concatenate([np.zeros(0, np.float32), *parts])
+    with files.draft(path) as draft, open(draft, "wb") as file:
+        np.savez_compressed(file, records=np.frombuffer(lines, np.uint8), **arrays)
+
+
+def load_npz(path: files.Path) -> list[Explanation]:
+    """Return the records of a file that `save_npz` wrote.
+
+    Raises:
+      FileNotFoundError: the file is not there.
+      ValueError: the file is another's, or its arrays do not fit its records.
+    """
+    with open(path, "rb") as file:
+        is_zip = zipfile.is_zipfile(file)
+    members = {}
+    if is_zip:
+        with np.load(path, allow_pickle=False) as archive:
+            members = {name: archive[name] for name in ("records", *_ARRAYS) if name in archive}
+    if len(members) != len(_ARRAYS) + 1:
+        raise ValueError(f"{path} must be a file that save_npz wrote, got another; save it again")
+    lines = members.pop("records").tobytes().decode("utf-8").split("\n")[:-1]
+    numbered = enumerate(lines, start=1)
+    records = [_record(line, f"{path}: record {number}", members) for number, line in numbered]
+    if left := [name for name, values in members.items() if values.size]:
+        raise ValueError(
+            f"{path}: {left[0]} must hold the numbers of its {len(records)} records, got more"
+        )
+    return records
+
+
+def to_frame(records: Iterable[Explanation]) -> pd.DataFrame:
+    """Return a table of one row a word; `position` counts the words of a record from 0."""
+    import pandas as pd
+
+    rows = [
+        (
+            *(record.guid, word.sentence, position, word.text, word.start, word.end, score),
+            *(record.method, record.target, record.predicted, record.confidence, record.gold),
+        )
+        for record in records
+        for position, (word, score) in enumerate(zip(record.words, record.scores, strict=True))
+    ]
+    columns = "guid sentence position word start end score method target predicted confidence gold"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+_ARRAYS = ("scores", "token_scores", "probabilities", "attention", "layer_scores")
+_ALIGNED = {"scores": "words", "token_scores": "tokens", "probabilities": "labels"}
+_KEYS = [field.name for field in dataclasses.fields(Explanation)]
+
+
+def _line(record: Explanation, encode: Callable[[npt.NDArray[np.float32]], object]) -> bytes:
+    fields = {name: getattr(record, name) for name in _KEYS}
+    fields |= {name: encode(fields[name]) for name in _ARRAYS if fields[name] is not None}
+    text = json.dumps(fields, ensure_ascii=False, default=_plain)
+    # Half a surrogate pair has no UTF-8, but Python's escape of it is also JSON's.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(
+        f"checks and settings must hold text, numbers, lists and dicts to be saved, got {value!r:.60}"
+    )
+
+
+def _listed(array: npt.NDArray[np.float32]) -> object:
+    values = array.ravel().tolist()
+    return values if array.ndim == 1 else {"shape": array.shape, "values": values}
+
+
+def _record(
+    line: str, where: str, members: dict[str, npt.NDArray[np.float32]] | None = None
+) -> Explanation:
+    """Return the record of a line; `members` hold the arrays of NPZ files, from which the record's part is taken."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where}: must be one JSON object, got a line the JSON reader refuses ({error}); save the records again"
+        ) from None
+    found = fields if isinstance(fields, dict) else {}
+    if missing := [name for name in _KEYS if name not in found]:
+        raise ValueError(f"{where}: must have every field of an explanation, got no {missing[0]!r}")
+    if unknown := [name for name in found if name not in _KEYS]:
+        raise ValueError(f"{where}: must have only fields of an explanation, got {unknown[0]!r}")
+    try:
+        fields["words"] = tuple(words_lib.Word(*word) for word in fields["words"])
+        for name in ("texts", "tokens", "labels", "truncated"):
+            fields[name] = tuple(fields[name])
+        for name in (name for name in _ARRAYS if fields[name] is not None):
+            value = fields[name]
+            fields[name] = _taken(members, name, value) if members else _array(value)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{where}: must be a saved explanation, got a field that is none ({error})"
+        ) from None
+    record = Explanation(**fields)
+    _require_lengths(record, where)
+    return record
+
+
+def _array(value: list[float] | Mapping[str, list[float]]) -> npt.NDArray[np.float32]:
+    if isinstance(value, Mapping):
+        return _float32(value["values"]).reshape(cast("list[int]", value["shape"]))
+    return _float32(value)
+
+
+def _taken(
+    members: dict[str, npt.NDArray[np.float32]], name: str, shape: list[int]
+) -> npt.NDArray[np.float32]:
+    values, members[name] = np.split(members[name], [math.prod(shape)])
+    return values.reshape(shape)
+
+
+def _float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    return np.asarray(values, np.float32)
+
+
+def _require_lengths(record: Explanation, where: str) -> None:
+    for name, aligned in _ALIGNED.items():
+        shape, length = np.shape(getattr(record, name)), len(getattr(record, aligned))
+        if shape != (length,):
+            raise ValueError(
+                f"{where}: {name} must hold one number for each of {length} {aligned}, got shape {shape}"
+            )
+    if record.layer_scores is not None:
+        layers = record.layer_scores.shape
+        if len(layers) != 2 or layers[1] != len(record.tokens):
+            raise ValueError(
+                f"{where}: layer_scores must hold a row a layer and one number for each of {len(record.tokens)} "
+                f"tokens, got shape {layers}"
+            )
+    if len(record.texts) not in (1, 2) or len(record.truncated) != 2:
+        raise ValueError(
+            f"{where}: must have one text or two and two counts of tokens not read, got {len(record.texts)} and "
+            f"{len(record.truncated)}"
+        )

@@ -19,8 +19,14 @@ from bert import datasets
 from bert import features as features_lib
 from bert import input_fn as input_fn_lib
 from bert import model_folder
+from bert import tokenization
 from explain import attention
+from explain import attribution
+from explain import explainer as explainer_lib
 from explain import explanation
+from explain import methods as methods_lib
+from explain import warm
+from explain import words as words_lib
 
 
 def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifier.PredictExtra:
@@ -42,15 +48,35 @@ def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifi
         outputs: classifier.BertOutputs, features: features_lib.Features
     ) -> dict[str, tf.Tensor]:
         del features
-        processed = attn_processor_fn(outputs.layer_dicts())
-        if isinstance(processed, Mapping):
-            return {f"attention_{name}": value for name, value in processed.items()}
-        if isinstance(processed, list | tuple):
-            layers = [probs for layer in processed for probs in layer.values()]
-            return {"attention": tf.stack(layers, axis=1)}
-        return {"attention": processed}
+        return attention.processed(attn_processor_fn, outputs)
 
     return extra
+
+
+def attribution_extra(
+    methods: Sequence[methods_lib.Bound], special: features_lib.SpecialIds
+) -> classifier.PredictExtra:
+    """Bind methods to the PREDICT graph: the logit of the predicted class, or of the features' `target`, explained.
+
+    Predictions then hold `attribution_<method>` f[t], `<check>_<method>` and, on request, `layer_attribution_<method>`
+    f[l + 1, t].
+    """
+
+    def explain(
+        outputs: classifier.BertOutputs, features: features_lib.Features
+    ) -> dict[str, tf.Tensor]:
+        targeted = attribution.with_targets(features, outputs.logits)
+        question = methods_lib.Question(outputs, targeted, "logit", special)
+        found = {}
+        for bound in methods:
+            answer = bound.answer(question)
+            found[f"attribution_{bound.name}"] = answer.token_scores
+            found |= {f"{check}_{bound.name}": value for check, value in answer.checks.items()}
+            if answer.layer_scores is not None:
+                found[f"layer_attribution_{bound.name}"] = answer.layer_scores
+        return found
+
+    return explain
 
 
 def explain_texts(
@@ -130,6 +156,48 @@ def explain_prediction(
     )
 
 
+def load_explainer(
+    model_dir: str | os.PathLike[str],
+    methods: Sequence[methods_lib.MethodLike] = ("integrated_gradients",),
+    *,
+    attn_processor_fn: attention.AttentionProcessor | None = None,
+    precision: warm.Precision = "float32",
+    method_options: methods_lib.Options | None = None,
+    word_scores: words_lib.Combine = "sum",
+    long_text: explainer_lib.LongText = "cut",
+    strict: bool = False,
+) -> explainer_lib.Explainer:
+    """Return a warm explainer: `explainer([text, ...])` says what the model answers and which words drove it.
+
+    Its graph is built at the first question and reused ever after.
+
+    Args:
+      model_dir: an output_dir, an exported model, or a fine-tuned Hugging Face classifier by its folder or id.
+      methods: names of `methods.METHODS`, functions of your own of a `methods.Question`, or such a function as
+        package.module:function.
+      attn_processor_fn: its tensor comes back as the records' `attention`.
+      precision: "float64" computes the same graph in double precision, to check the methods themselves.
+      method_options: by method, its options by their names, as `{"integrated_gradients": {"baseline": "mask"}}`.
+      word_scores: how the scores of a word's pieces are joined; only "sum" keeps what is complete complete.
+      long_text: "cut" explains what the model reads of a text, and the record says what was cut; "window" explains
+        overlapping windows that together hold every token, for the mean of their scores.
+      strict: raise where a check misses its tolerance, which else only the record says.
+
+    Raises:
+      FileNotFoundError: the folder holds no trained classifier.
+      ValueError: an unknown method, option or setting.
+    """
+    settings = explainer_lib.Settings(
+        methods_lib.bind(methods, method_options),
+        attn_processor_fn,
+        precision,
+        word_scores,
+        long_text,
+        strict,
+    )
+    return explainer_lib.Explainer(model_folder.load(model_dir), settings, str(model_dir))
+
+
 def load_bert_model(
     output_dir: str | os.PathLike[str],
     bert_config_file: str | os.PathLike[str] | None = None,
@@ -139,6 +207,8 @@ def load_bert_model(
     *,
     pooling: config_lib.Pooling | None = None,
     predict_batch_size: int = 8,
+    methods: Sequence[methods_lib.MethodLike] = (),
+    method_options: methods_lib.Options | None = None,
 ) -> tf.estimator.Estimator:
     """Return an Estimator whose `predict` yields `probabilities`, `pred_class` and, with a processor, `attention`.
 
@@ -151,6 +221,9 @@ def load_bert_model(
       attn_processor_fn: reduces the layers' attention inside the graph; see `explain.attention`.
       pooling: unset takes the folder's record, else "default".
       predict_batch_size: goes to input functions as `params["batch_size"]`.
+      methods: attributions that predictions carry, as `attribution_<method>` f[t]: of the predicted class's logit, or
+        of the class that the features name under `target`.
+      method_options: by method, its options by their names.
 
     Raises:
       TypeError: `attn_processor_fn` is not callable.
@@ -161,9 +234,14 @@ def load_bert_model(
     """
     from bert import estimator  # keeps `import explain.model` free of Estimator
 
+    extras: tuple[classifier.PredictExtra, ...]
     extras = () if attn_processor_fn is None else (attention_extra(attn_processor_fn),)
+    bound = methods_lib.bind(methods, method_options)
     checkpoint = _checkpoint(output_dir, init_checkpoint)
     folder = pathlib.Path(checkpoint).parent
+    if bound:
+        vocab = tokenization.load_vocab(folder / config_lib.VOCAB_FILE)
+        extras += (attribution_extra(bound, features_lib.SpecialIds.of(vocab)),)
     record = config_lib.ClassifierConfig.load(folder)
     model = estimator.Model(
         config=config_lib.BertConfig.from_json_file(
@@ -172,6 +250,7 @@ def load_bert_model(
         num_labels=num_labels or (len(record.labels) if record else 2),
         pooling=pooling or (record.pooling if record else "default"),
         init_checkpoint=checkpoint,
+        with_taps=any(method.method.needs_taps for method in bound),
     )
     return estimator.build_estimator(
         output_dir if init_checkpoint else folder,

@@ -6,9 +6,18 @@ from collections.abc import Iterable
 WHITE, BLACK = "#ffffff", "#000000"  # a softer black leaves mid-scale shades where no text has 4.5
 _PALE, _DEEP = (239, 246, 255), (8, 58, 128)  # one hue, blue; the deep end carries white text
 _DIM, _BRIGHT = (35, 44, 56), (116, 182, 255)  # the same hue on a dark page, where more is brighter
+# Signed scores: a grey for 0, blue towards the target, orange away from it. Colour-blind readers tell blue from orange
+# in each of the three kinds of colour blindness; the ends of one page are about as far from its grey.
+_GREY, _BLUE, _ORANGE = (247, 248, 249), (21, 82, 160), (176, 74, 0)
+_DARK_GREY, _DARK_BLUE, _DARK_ORANGE = (40, 46, 53), (110, 178, 255), (255, 158, 74)
+# Numbers of a terminal's 256 colours. Its page may be dark or light: its shades differ in how colourful they are, not
+# in how bright; they are chosen, for the nearest of the 256 to each step of a scale would change its hue on the way.
+_TERMINAL_BLUES, _TERMINAL_ORANGES = (102, 67, 68, 27), (102, 137, 130, 166)
+_TERMINAL_CHANNELS = (0, 95, 135, 175, 215, 255)
 HEATMAP = "Blues"  # matplotlib's name of the same one-hue scale
 FRAME = "#b4bec8"
 LINE = "#083a80"
+NO_NUMBER = "#8b96a1"  # what stands for a score that is not finite: on neither scale
 
 
 def sequential(share: float) -> tuple[str, str]:
@@ -30,6 +39,43 @@ def sequential_on_dark(share: float) -> tuple[str, str]:
     ('#74b6ff', '#000000')
     """
     return _between(_DIM, _BRIGHT, share)
+
+
+def diverging(share: float) -> tuple[str, str]:
+    """Return (background, text) for a value from -1 (orange, away) over 0 (grey) to 1 (blue, towards); clipped.
+
+    Raises:
+      ValueError: the value is NaN.
+
+    >>> diverging(-1.0)
+    ('#b04a00', '#ffffff')
+    """
+    return _between(_GREY, _BLUE if share > 0 else _ORANGE, abs(share))
+
+
+def diverging_on_dark(share: float) -> tuple[str, str]:
+    """Return what `diverging` does for a dark page: 0 is near the page's own dark, the ends are bright.
+
+    >>> diverging_on_dark(-1.0)
+    ('#ff9e4a', '#000000')
+    """
+    return _between(_DARK_GREY, _DARK_BLUE if share > 0 else _DARK_ORANGE, abs(share))
+
+
+def diverging_in_terminal(share: float) -> tuple[int, int]:
+    """Return what `diverging` does in a terminal's 256 colours: numbers of the background and the text.
+
+    Raises:
+      ValueError: the value is NaN.
+
+    >>> diverging_in_terminal(-1.0)
+    (166, 16)
+    """
+    shades = _TERMINAL_BLUES if share > 0 else _TERMINAL_ORANGES
+    shade = shades[min(int(len(shades) * _clip(abs(share))), len(shades) - 1)]
+    steps = (shade - 16) // 36, (shade - 16) // 6 % 6, (shade - 16) % 6
+    text = _text_on(_hex(_TERMINAL_CHANNELS[step] for step in steps))
+    return shade, 16 if text == BLACK else 231
 
 
 def translucent_blue(alpha: float) -> str:
@@ -77,14 +123,17 @@ def _hex(channels: Iterable[float]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*(round(channel) for channel in channels))
 
 
+def _channels(colour: str) -> list[int]:
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+
+
 def _text_on(background: str) -> str:
     return max((BLACK, WHITE), key=lambda text: contrast(background, text))
 
 
 def _luminance(colour: str) -> float:
-    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (
         value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in channels
+        for value in (channel / 255 for channel in _channels(colour))
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

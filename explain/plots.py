@@ -1,16 +1,24 @@
-"""Static figures: matplotlib values that the caller shows or saves; nothing global is touched."""
+"""Static figures: matplotlib values that the caller shows or saves; nothing global is touched.
+
+Signed scores are blue towards the target and orange away from it, 0 in the middle of the scale; scores that are no
+finite numbers are grey crosses or grey cells.
+"""
 
 import itertools
 import textwrap
 from collections.abc import Sequence
 
 import matplotlib.axes
+import matplotlib.axis
+import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 import numpy.typing as npt
 import seaborn
 from matplotlib import font_manager
 
+from bert import tokenization
+from explain import explanation as explanation_lib
 from explain import palette
 
 Figure = matplotlib.figure.Figure
@@ -68,20 +76,112 @@ def attention_heatmap(
         yticklabels=False,
         cbar=False,
     )
-    bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.6)
-    bar.set_label("attention (each row sums to 1)", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)
-    axes.spines[:].set_visible(True)  # the matrix ends in pale cells: show where
-    axes.spines[:].set_color(palette.FRAME)
+    _finish_mesh(figure, axes, "attention (each row sums to 1)", shrink=0.6)
     axes.set_xlabel("attended to (key)", fontsize=9)
     axes.set_ylabel("attending (query)", fontsize=9)
-    families = _installed_fonts()
-    # Half of a token's share of the side leaves room between labels: 72 points an inch.
-    _label(axes, [_drawable(token, families) for token in tokens], families, 0.5 * 72 * side / size)
-    # 12: characters of the title's size that fit an inch
-    lines = [_drawable(line, families) for line in textwrap.wrap(title, int(12 * side))]
-    axes.set_title("\n".join(lines), fontsize=10, family=families, parse_math=False)
+    _label(axes.xaxis, np.arange(size) + 0.5, tokens, side, rotation=90)
+    _label(axes.yaxis, np.arange(size) + 0.5, tokens, side)
+    _set_title(axes, title, side)
+    return figure
+
+
+def token_importance(
+    record: explanation_lib.Explanation, *, special_tokens: bool = False
+) -> Figure:
+    """Draw a bar for the score of every token as the model read it.
+
+    Args:
+      special_tokens: draw [CLS] and [SEP] too; an empty text has no others, and is drawn with them.
+
+    Raises:
+      ValueError: there are no tokens.
+    """
+    kinds = [special_tokens or not tokenization.is_special(token) for token in record.tokens]
+    shown = np.flatnonzero(kinds) if any(kinds) else np.arange(len(kinds))
+    if not len(shown):
+        raise ValueError(f"there must be a token to draw, got none in {record.guid!r}")
+    scores, places = record.token_scores[shown], np.arange(len(shown), dtype=np.float64)
+    largest, shares = _shares(scores)
+    is_finite = np.isfinite(scores)
+    figure, axes, (width, _) = _wide_figure(len(shown), rows=12)
+    axes.bar(
+        places[is_finite],
+        scores[is_finite],
+        color=[_colour(share, record.signed) for share in shares[is_finite]],
+        edgecolor=palette.LINE,  # the palest bars are as pale as the page
+        linewidth=0.4,
+    )
+    if not np.all(is_finite):
+        crosses = np.zeros(np.sum(~is_finite))
+        axes.plot(places[~is_finite], crosses, "x", color=palette.NO_NUMBER, label="not finite")
+        axes.legend(frameon=False, fontsize=8)
+    axes.axhline(0.0, color=palette.BLACK, linewidth=0.8)
+    _label(axes.xaxis, places, [record.tokens[index] for index in shown], width, rotation=90)
+    axes.set_xlim(-0.6, len(shown) - 0.4)
+    # a scale of its own sign only would hide where 0 lies
+    lowest = -1.08 * largest if record.signed else 0.0
+    axes.set_ylim(lowest, 1.08 * (largest or 1.0))
+    axes.set_ylabel("score of a token", fontsize=9)
+    axes.tick_params(axis="y", labelsize=8)
+    seaborn.despine(figure, bottom=True)
+    has_share = len(shown) < len(kinds) and np.isfinite(record.special_share)
+    special = f"{record.special_share:.0%} of all absolute scores lie on special tokens, not shown"
+    _tell(figure, axes, record, width, special if has_share else "")
+    return figure
+
+
+def layer_profile(record: explanation_lib.Explanation) -> Figure:
+    """Draw the relevance of every token where it enters layer 0 and after every layer, the input at the bottom.
+
+    Raises:
+      ValueError: the record has no layer scores.
+    """
+    if record.layer_scores is None:
+        raise ValueError(
+            f"the record must hold layer_scores, got none from {record.method}; explain with a method that follows "
+            'layers, as method_options={"cp_lrp": {"layers": True}} asks'
+        )
+    layers, tokens = record.layer_scores.shape
+    figure, axes, (width, height) = _wide_figure(tokens, rows=layers)
+    largest, _ = _shares(record.layer_scores)
+    _draw_mesh(figure, axes, record.layer_scores, record.signed, "relevance", largest)
+    _label(axes.xaxis, np.arange(tokens) + 0.5, record.tokens, width, rotation=90)
+    names = ["embeddings", *(f"after layer {layer}" for layer in range(layers - 1))]
+    _label(axes.yaxis, np.arange(layers) + 0.5, names, height)
+    _tell(figure, axes, record, width)
+    return figure
+
+
+def compare_methods(records: Sequence[explanation_lib.Explanation]) -> Figure:
+    """Draw the word scores of several methods or targets for one text, a row each.
+
+    Every row is divided by its own largest absolute score, which its name tells: only patterns can be compared.
+
+    Raises:
+      ValueError: there are no records, they are not of one text, or the text has no words.
+    """
+    if not records or not records[0].words:
+        raise ValueError("there must be records of a text with words to compare, got none")
+    first = records[0]
+    for record in records:
+        if (record.texts, record.words) != (first.texts, first.words):
+            raise ValueError(
+                f"records must be of one text, read alike, to be compared; got {first.guid!r} and {record.guid!r}; "
+                "compare those of each text by themselves"
+            )
+    sizes, rows = zip(*(_shares(record.scores) for record in records), strict=True)
+    figure, axes, (width, height) = _wide_figure(len(first.words), rows=len(records))
+    is_signed = any(record.signed for record in records)
+    _draw_mesh(figure, axes, np.stack(rows), is_signed, "score / row's largest")
+    axes.invert_yaxis()
+    texts = [word.text for word in first.words]
+    _label(axes.xaxis, np.arange(len(texts)) + 0.5, texts, width, rotation=90)
+    names = [
+        f"{record.method}{', ' if record.target else ''}{record.target} (largest {size:.3g})"
+        for record, size in zip(records, sizes, strict=True)
+    ]
+    _label(axes.yaxis, np.arange(len(names)) + 0.5, names, height)
+    _set_title(axes, _answer(first), width)
     return figure
 
 
@@ -119,13 +219,109 @@ def learning_rate_range(
     return figure
 
 
-def _label(
-    axes: matplotlib.axes.Axes, labels: Sequence[str], families: list[str], room: float
+def _wide_figure(
+    columns: int, rows: int
+) -> tuple[Figure, matplotlib.axes.Axes, tuple[float, float]]:
+    """Return a figure, its axes, and the inches that all columns and all rows have."""
+    width = min(max(4.0, _INCHES_A_TOKEN * columns), _LARGEST_INCHES)
+    height = min(max(1.0, _INCHES_A_TOKEN * rows), _LARGEST_INCHES)
+    figure = Figure(figsize=(width + 2.5, height + 2.0), layout="constrained")
+    return figure, figure.subplots(), (width, height)
+
+
+def _draw_mesh(
+    figure: Figure,
+    axes: matplotlib.axes.Axes,
+    values: npt.NDArray[np.float32],
+    is_signed: bool,
+    meaning: str,
+    largest: float = 1.0,
 ) -> None:
-    places, points = np.arange(len(labels)) + 0.5, min(8.0, room)
-    axes.set_xticks(places, labels, rotation=90, fontsize=points, family=families, parse_math=False)
-    axes.set_yticks(places, labels, fontsize=points, family=families, parse_math=False)
-    axes.tick_params(length=0)
+    lowest = -1.0 if is_signed else 0.0
+    shades = [_colour(share, is_signed) for share in np.linspace(lowest, 1.0, 201)]
+    scale = matplotlib.colors.ListedColormap(shades)
+    limit = largest or 1.0
+    finite = np.where(np.isfinite(values), values, np.nan)
+    axes.pcolormesh(finite, cmap=scale, vmin=lowest * limit, vmax=limit)
+    axes.set_facecolor(palette.NO_NUMBER)  # seen through cells without a number
+    if np.any(np.isnan(finite)):
+        axes.set_xlabel("grey: the score is not finite", fontsize=8)
+    _finish_mesh(figure, axes, meaning)
+
+
+def _finish_mesh(
+    figure: Figure, axes: matplotlib.axes.Axes, meaning: str, shrink: float = 1.0
+) -> None:
+    bar = figure.colorbar(axes.collections[0], ax=axes, shrink=shrink, aspect=15, pad=0.02)
+    bar.set_label(meaning, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    axes.spines[:].set_visible(True)  # the matrix ends in pale cells: show where
+    axes.spines[:].set_color(palette.FRAME)
+
+
+def _shares(scores: npt.NDArray[np.float32]) -> tuple[float, npt.NDArray[np.float32]]:
+    """Return the largest finite absolute score, and every score divided by it: NaN where it is not finite."""
+    finite = np.where(np.isfinite(scores), scores, np.nan)
+    largest = float(np.nanmax(np.abs(finite), initial=0.0))
+    return largest, finite / (largest or 1.0)
+
+
+def _colour(share: float, is_signed: bool) -> str:
+    return (palette.diverging if is_signed else palette.sequential)(share)[0]
+
+
+def _answer(record: explanation_lib.Explanation) -> str:
+    return f"{record.guid}: predicted {record.predicted} ({record.confidence:.2f})"
+
+
+def _tell(
+    figure: Figure,
+    axes: matplotlib.axes.Axes,
+    record: explanation_lib.Explanation,
+    inches: float,
+    more: str = "",
+) -> None:
+    """Write the answer, method and target above, and below what must be known to read the scores."""
+    target = f" for {record.target}" if record.target else ""
+    _set_title(axes, f"{_answer(record)}; {record.method}{target}", inches)
+    gap, cut = record.completeness_gap, sum(record.truncated)
+    notes = [
+        "blue: towards the target, orange: away from it" if record.signed else "",
+        f"completeness gap {gap:.2g}" if gap is not None else "",
+        f"{cut} tokens not read" if cut else "",
+        more,
+    ]
+    lines = textwrap.wrap("; ".join(filter(None, notes)), int(14 * inches))
+    figure.supxlabel("\n".join(lines), fontsize=8)
+
+
+def _set_title(axes: matplotlib.axes.Axes, title: str, inches: float) -> None:
+    families = _installed_fonts()
+    # 12: characters of the title's size that fit an inch
+    lines = [_drawable(line, families) for line in textwrap.wrap(title, int(12 * inches))]
+    axes.set_title("\n".join(lines), fontsize=10, family=families, parse_math=False)
+
+
+def _label(
+    axis: matplotlib.axis.Axis,
+    places: Sequence[float] | npt.NDArray[np.float64],
+    labels: Sequence[str],
+    inches: float,
+    rotation: int = 0,
+) -> None:
+    """Label the places, which have so many inches together."""
+    families = _installed_fonts()
+    axis.set_ticks(
+        places,
+        [_drawable(label, families) for label in labels],
+        rotation=rotation,
+        # half of a label's share leaves room between labels: 72 points an inch
+        fontsize=min(8.0, 0.5 * 72 * inches / len(labels)),
+        family=families,
+        parse_math=False,
+    )
+    axis.set_tick_params(length=0)
 
 
 def _installed_fonts() -> list[str]:

@@ -4,7 +4,9 @@ import json
 import pathlib
 
 import numpy as np
+import pytest
 
+from bert import hugging_face
 from tests import reference_bert
 
 _PATH = reference_bert.GOLDENS / "transformers_classifier.npz"
@@ -14,6 +16,7 @@ TENSORS = {
     for name, value in ARRAYS.items()
     if name.startswith("weights/")
 }
+LABELS = ("negativ", "neutral", "positiv ✓")
 PAIRS, FILES = json.loads(_PATH.with_suffix(".json").read_text(encoding="utf-8")).values()
 
 
@@ -76,3 +79,20 @@ def shard(folder: pathlib.Path, tensors=TENSORS) -> dict[str, str]:
 def write_index(folder: pathlib.Path, weight_map) -> None:
     index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def assert_equal(variables, expected):
+    assert variables.keys() == expected.keys()
+    for name, value in expected.items():
+        assert variables[name].dtype == np.float32
+        np.testing.assert_array_equal(variables[name], value, err_msg=name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return hugging_face.from_tensors(TENSORS)

@@ -8,6 +8,9 @@ import stat
 import threading
 import zipfile
 
+import huggingface_hub
+import pytest
+
 from bert import downloads
 
 GOOGLE = {
@@ -164,3 +167,30 @@ def isolate(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
     monkeypatch.setattr(downloads, "SILENCE_TIMEOUT_S", 0.5)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch, tmp_path):
+    isolate(monkeypatch, tmp_path)
+    yield
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A server that is the Hugging Face of this test."""
+    with Site() as site:
+        monkeypatch.setenv("HF_ENDPOINT", site.url)
+        yield site
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "draft" / "model").mkdir(parents=True)
+    return tmp_path / "draft" / "model"
+
+
+def reason(call, *arguments, **options):
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the callers look at the message
+        call(*arguments, **options)
+    return str(caught.value)

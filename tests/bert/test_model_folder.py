@@ -217,3 +217,73 @@ def test_a_folder_for_inference_works_by_a_relative_name_and_replaces_an_older_o
     assert dict(tf.train.list_variables("run/best")) == {"global_step": []}
     (tmp_path / "run").rename(tmp_path / "moved")
     assert checkpoints.latest_step("moved/best") == 5
+
+
+def test_a_best_folder_without_a_checkpoint_holds_no_best_model(trained, monkeypatch):
+    (trained / "best").mkdir()
+    assert model_folder.best_folder(trained) == trained
+    assert model_folder.load(trained).init_checkpoint == str(trained / "model.ckpt-3")
+    monkeypatch.setenv("HOME", str(trained.parent))
+    assert model_folder.best_folder("~/trained") == trained
+
+
+@pytest.mark.parametrize(
+    ("labels", "flags", "message"),
+    [
+        (["a", "b"], {}, r"labels \(\['0', '1'\] there, \['a', 'b'\] now\); leave"),
+        (LABELS, {"do_lower_case": True}, r"do_lower_case \(False there, True now\); leave"),
+        (
+            LABELS,
+            {"classifier_head_config": "default"},
+            r"pooling \('global_max_pool' there, 'default' now\); leave",
+        ),
+        (LABELS, {"vocab_file": "words.txt"}, r"options differ in vocab\.txt; leave"),
+    ],
+)
+def test_a_trained_folder_refuses_what_its_classifier_does_not_know(
+    trained, monkeypatch, labels, flags, message
+):
+    monkeypatch.chdir(trained.parent)
+    (trained.parent / "words.txt").write_bytes((trained / "vocab.txt").read_bytes()[:-2] + b"?\n")
+    with pytest.raises(ValueError, match=message):
+        resolve(options(trained, **flags), labels)
+
+
+def test_a_trained_folder_goes_on_with_its_own_labels_whatever_the_model_brings(trained, tuned):
+    parts = resolve(options(trained, model=tuned))
+    assert parts.labels == LABELS
+    assert parts.keeps_classifier
+
+
+def test_another_checkpoint_does_not_have_the_labels_of_the_model(tuned, tiny_release, tmp_path):
+    checkpoint = str(tiny_release / "bert_model.ckpt")
+    chosen = options(tmp_path / "new", model=tuned, init_checkpoint=checkpoint)
+    assert model_folder.gather(chosen).labels == ()
+    parts = resolve(chosen, ["bad", "good"])
+    assert parts.labels == ["bad", "good"]
+    assert parts.init_checkpoint == checkpoint
+
+
+def test_a_vocabulary_may_fill_the_word_table_and_no_more(tiny_release):
+    config = config_lib.BertConfig.from_json_file(tiny_release / "bert_config.json")
+    record = config_lib.ClassifierConfig(labels=("0", "1"))
+    vocab_file = str(tiny_release / "vocab.txt")
+    assert len(model_folder.Parts(config, record, vocab_file, None).tokenizer().vocab) == 22
+    smaller = config.model_copy(update={"vocab_size": 21})
+    with pytest.raises(ValueError, match=r"at most 21 lines \(vocab_size of the config\), got 22"):
+        model_folder.Parts(smaller, record, vocab_file, None).tokenizer()
+
+
+def test_a_text_longer_than_the_positions_is_refused(tiny_release, tmp_path):
+    with pytest.raises(ValueError, match=r"must be at most 32 \(.*bert_config\.json\), got 33"):
+        resolve(options(tmp_path, model=str(tiny_release), max_seq_length=33))
+
+
+def test_the_letter_case_must_be_that_of_the_checkpoints_name(tiny_release, tmp_path):
+    release = tmp_path / "cased_L-12_H-768_A-12"
+    shutil.copytree(tiny_release, release)
+    chosen = {"model": str(release), "max_seq_length": 8}
+    with pytest.raises(ValueError, match="do_lower_case"):
+        resolve(options(tmp_path / "new", **chosen, do_lower_case=True))
+    parts = resolve(options(tmp_path / "new", **chosen, do_lower_case=False))
+    assert not parts.record.do_lower_case

@@ -99,6 +99,85 @@ def test_one_cycle_equals_pytorch():
     np.testing.assert_allclose(optimization.one_cycle(tf.constant(0), 0.2, 20, 0), 0.2)
 
 
+def test_schedules_of_one_or_two_steps_have_a_rate_and_the_cycle_ends_at_its_lowest():
+    assert optimization.lr_range_test(tf.constant(0), 0.5, 1, 0).numpy() == 0.0
+    np.testing.assert_allclose(optimization.one_cycle(tf.constant(0), 0.2, 1, 0), 0.2)
+    np.testing.assert_allclose(optimization.one_cycle(tf.constant(1), 0.2, 2, 2), 0.2)
+    # beyond the last step, where a cosine would rise again
+    np.testing.assert_allclose(optimization.one_cycle(tf.constant(30), 0.2, 20, 6), 8e-7, rtol=1e-5)
+
+
+def test_training_decays_all_but_biases_and_layer_norms():
+    names = ["kernel", "bias", "LayerNorm/gamma", "layer_norm/gamma", "table"]
+
+    def build(session):
+        variables = [
+            tf.compat.v1.get_variable(name, initializer=tf.constant(3.0)) for name in names
+        ]
+        train = optimization.create_optimizer(0.0 * tf.add_n(variables), 0.1, 10, 0)
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(train)
+        return session.run(variables)
+
+    # no gradient: a rate of 0.1 times the release's decay of 0.01 is all that moves
+    decayed = 3.0 - 0.1 * 0.01 * 3.0
+    expected = [decayed, 3.0, 3.0, 3.0, decayed]
+    np.testing.assert_allclose(in_session(build), expected, rtol=1e-6)
+
+
+def test_the_training_operation_shows_its_warmed_up_rate_to_hooks_and_to_tensorboard():
+    def build(session):
+        x = tf.compat.v1.get_variable("x", initializer=tf.constant(2.0))
+        train = optimization.create_optimizer(3.0 * x, 0.5, 100, 10)
+        assert tf.compat.v1.trainable_variables() == [x]  # and none of the optimiser's slots
+        (rate,) = tf.compat.v1.get_collection(optimization.LEARNING_RATE)
+        session.run(tf.compat.v1.global_variables_initializer())
+        found = []
+        for _ in range(3):
+            summary = tf.compat.v1.Summary.FromString(session.run(tf.compat.v1.summary.merge_all()))
+            found += [(value.tag, value.simple_value) for value in summary.value]
+            found.append(session.run([rate, x]))
+            session.run(train)
+        return found
+
+    found = in_session(build)
+    tags, rates = zip(*found[::2], strict=True)
+    assert set(tags) == {"learning_rate"}
+    np.testing.assert_allclose(rates, [0.0, 0.05, 0.1])  # a tenth of the peak a step
+    np.testing.assert_allclose([rate for rate, _ in found[1::2]], rates)
+    values = [x for _, x in found[1::2]]
+    assert values[0] == values[1] > values[2]  # the first step has a rate of 0
+
+
+def test_on_a_tpu_the_gradients_of_all_cores_are_added_up():
+    def kinds(session, use_tpu):
+        x = tf.compat.v1.get_variable("x", initializer=tf.constant(2.0))
+        optimization.create_optimizer(3.0 * x, 0.5, 100, 10, use_tpu)
+        return {operation.type for operation in session.graph.get_operations()}
+
+    assert "CrossReplicaSum" in in_session(lambda session: kinds(session, True))
+    assert "CrossReplicaSum" not in in_session(lambda session: kinds(session, False))
+
+
+def test_a_variable_that_the_loss_does_not_know_is_left_alone():
+    def build(session):
+        known, other = (
+            tf.compat.v1.get_variable(name, initializer=tf.constant(3.0)) for name in "ab"
+        )
+        optimizer = optimization.AdamWeightDecayOptimizer(0.5, 0.01)
+        gradients = tf.gradients(2.0 * known, [known, other])
+        train = optimizer.apply_gradients(zip(gradients, [known, other], strict=True))
+        _, (gradient, none) = optimization.mean_over_parts(lambda _: 2.0 * known, 3, [known, other])
+        session.run(tf.compat.v1.global_variables_initializer())
+        found = session.run([gradient, none])
+        session.run(train)
+        return found, session.run([known, other])
+
+    gradients, (known, other) = in_session(build)
+    assert gradients == [2.0, 0.0]
+    assert other == 3.0 != known
+
+
 def test_the_parts_of_a_batch_have_the_loss_and_gradient_of_the_whole():
     ids = np.array([[0, 1], [1, 2], [2, 2], [0, 0], [1, 1], [2, 0]])
 

@@ -11,6 +11,7 @@ from bert import datasets
 from bert import estimator
 from bert import hooks
 from bert import model_folder
+from bert import optimization
 from bert import options as options_lib
 from bert import training
 from bert import training_log
@@ -249,6 +250,43 @@ def test_a_run_of_many_steps_counts_as_many():
     for _ in range(3):
         hook.after_run(None, tf.compat.v1.train.SessionRunValues([[], []], None, None))
     assert seen == [15, 20, 25]
+
+
+def test_a_hook_reports_the_last_loss_and_rate_of_the_graph_and_nan_where_there_is_none():
+    seen = []
+
+    def run(*losses):
+        with tf.Graph().as_default():
+            for name in (tf.compat.v1.GraphKeys.LOSSES, optimization.LEARNING_RATE):
+                for value in losses:
+                    tf.compat.v1.add_to_collection(name, tf.constant(value + len(name)))
+            hook = hooks.StepHook(lambda *found: seen.append(found), start_step=4)
+            nothing = tf.no_op()
+            with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
+                session.run(nothing)
+
+    run(7.0, 2.0)  # the newest is the loss of this step
+    run()
+    assert seen[0] == (5, 2.0 + len("losses"), 2.0 + len("learning_rate"))
+    assert seen[1][0] == 5
+    assert np.isnan(seen[1][1:]).all()
+
+
+def test_the_last_step_is_logged_and_summarised_whatever_the_interval(
+    parts, splits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "log_interval", lambda options, steps: 3)
+    train(parts, splits, options(tmp_path, num_train_epochs=1))
+    rows = training_log.read(tmp_path)
+    assert [row.step for row in rows] == [3, 6, 8]
+    (events,) = tmp_path.glob("events.*")
+    summaries = {
+        (event.step, value.tag): value.simple_value
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    for name, logged in {"loss": rows[-1].loss, "learning_rate": rows[-1].learning_rate}.items():
+        np.testing.assert_allclose(summaries[8, name], logged, rtol=1e-5)
 
 
 def test_a_hook_of_ones_own_runs_in_every_step(parts, splits, tmp_path):

@@ -53,7 +53,7 @@ def encode(text_a: str, text_b: str | None = None, cut: int = 0) -> Encoding:
 
 @pytest.fixture
 def build_record() -> BuildRecord:
-    """Return a function that explains a text, or a pair, with seeded attention."""
+    """Return a function that explains a text, or a pair, with seeded attention; `fields` as `from_prediction`."""
 
     def build(
         text_a: str,
@@ -65,6 +65,8 @@ def build_record() -> BuildRecord:
         gold: str | None = "positive",
         cut: int = 0,
         scores: list[float] | None = None,
+        method: str = "average_last_layer_by_head",
+        **fields: object,
     ) -> explanation.Explanation:
         encoding = encode(text_a, text_b, cut)
         rng = np.random.default_rng(len(text_a))
@@ -77,7 +79,8 @@ def build_record() -> BuildRecord:
             np.array(drawn if scores is None else scores, np.float32),
             probabilities,
             labels=labels,
-            method="average_last_layer_by_head",
+            method=method,
+            **fields,
         )
 
     return build

@@ -3,17 +3,17 @@ import pytest
 import tensorflow as tf
 
 from bert import classifier
+from bert import features
 from explain import attribution
 from tests.explain import tiny_model
 
 METHODS = [
-    attribution.gradient_sensitivity,
-    attribution.gradient_sensitivity_squared,
-    attribution.gradient_x_input,
-    attribution.gradient_x_input_squared,
-    attribution.chefer,
+    "gradient_sensitivity",
+    "gradient_sensitivity_squared",
+    "gradient_x_input",
+    "gradient_x_input_squared",
+    "chefer",
 ]
-WORDS = "bert/embeddings/word_embeddings"
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +31,39 @@ def logits_at(embeddings, weights, config, at="word"):
     return outputs.rerun(tf.constant(embeddings), tiny_model.batch(), at).logits.numpy()
 
 
+def asked(target, contrast):
+    ids = tf.zeros([2, 1], tf.int32)
+    return features.Features(ids, ids, ids, target=target, contrast=contrast)
+
+
 def test_scores_are_logits_log_probabilities_or_probabilities():
     logits = np.array([[1.0, 2.0, 4.0], [0.5, 0.0, -1.0]])
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    target, contrast = tf.constant([2, 0]), tf.constant([1, 2])
+    target = tf.constant([2, 0])
     for kind, values in {
         "logit": logits,
         "log_probability": np.log(probabilities),
         "probability": probabilities,
     }.items():
-        found = attribution.score_of(kind, target)(tf.constant(logits))
+        found = attribution.score(kind, tf.constant(logits), asked(target, tf.constant([-1, -1])))
         np.testing.assert_allclose(found, [values[0, 2], values[1, 0]])
-        lead = attribution.score_of(kind, target, contrast)(tf.constant(logits))
-        expected = [values[0, 2] - values[0, 1], values[1, 0] - values[1, 2]]
-        np.testing.assert_allclose(lead, expected)
+        lead = attribution.score(kind, tf.constant(logits), asked(target, tf.constant([1, -1])))
+        np.testing.assert_allclose(lead, [values[0, 2] - values[0, 1], values[1, 0]])
+
+
+@pytest.mark.parametrize("target", [None, tf.constant([-1, -1])])
+def test_where_no_class_is_asked_for_the_predicted_one_is_explained(target):
+    logits = tf.constant([[1.0, 2.0, 4.0], [0.5, 0.0, -1.0]])
+    found = attribution.with_targets(asked(target, None), logits)
+    assert found.target.numpy().tolist() == [2, 0]
+    assert found.contrast.numpy().tolist() == [-1, -1]
+
+
+def test_a_class_that_is_asked_for_stays():
+    logits = tf.constant([[1.0, 2.0, 4.0], [0.5, 0.0, -1.0]])
+    found = attribution.with_targets(asked(tf.constant([1, -1]), tf.constant([0, -1])), logits)
+    assert found.target.numpy().tolist() == [1, 0]
+    assert found.contrast.numpy().tolist() == [0, -1]
 
 
 def test_running_again_from_either_point_gives_the_same_answer(config, weights):
@@ -68,8 +87,10 @@ def test_sensitivity_and_gradient_x_input_equal_central_differences(config, weig
         up, down = (logits_at(x, weights, config) for x in moved)
         picked = (up - down)[np.arange(2), tiny_model.TARGET]
         gradient[:, t, d] = picked / (2 * h)
-    sensitivity = tiny_model.explain(attribution.gradient_sensitivity, weights, config)
-    signed = tiny_model.explain(attribution.gradient_x_input, weights, config)
+    sensitivity, signed = (
+        tiny_model.ask(name, weights, config).token_scores
+        for name in ("gradient_sensitivity", "gradient_x_input")
+    )
     np.testing.assert_allclose(sensitivity, np.linalg.norm(gradient, axis=-1), rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(signed, (gradient * start).sum(axis=-1), rtol=1e-5, atol=1e-9)
 
@@ -77,23 +98,21 @@ def test_sensitivity_and_gradient_x_input_equal_central_differences(config, weig
 def test_bert_lrps_variants_are_squared_norms_behind_the_embeddings_layer_norm(config, weights):
     def both(outputs, score):
         (gradient,) = tf.gradients(score, outputs.embedding_output)
-        squared = [
-            attribution.gradient_sensitivity_squared(outputs, score),
-            attribution.gradient_x_input_squared(outputs, score),
-        ]
-        return gradient, outputs.embedding_output, squared
+        return gradient, outputs.embedding_output
 
-    gradient, entered, (sensitivity, times_input) = tiny_model.explain(both, weights, config)
-    np.testing.assert_allclose(sensitivity, (gradient**2).sum(axis=-1))
-    np.testing.assert_allclose(times_input, ((gradient * entered) ** 2).sum(axis=-1))
+    gradient, entered = tiny_model.explain(both, weights, config, with_taps=False)
+    sensitivity = tiny_model.ask("gradient_sensitivity_squared", weights, config)
+    times_input = tiny_model.ask("gradient_x_input_squared", weights, config)
+    np.testing.assert_allclose(sensitivity.token_scores, (gradient**2).sum(axis=-1))
+    np.testing.assert_allclose(times_input.token_scores, ((gradient * entered) ** 2).sum(axis=-1))
 
 
 def test_chefer_equals_its_rules_in_numpy(config, weights):
     def parts(outputs, score):
-        gradients = tf.gradients(score, list(outputs.attention_probs))
-        return gradients, list(outputs.attention_probs), attribution.chefer(outputs, score)
+        return tf.gradients(score, list(outputs.attention_probs)), list(outputs.attention_probs)
 
-    gradients, probs, found = tiny_model.explain(parts, weights, config)
+    gradients, probs = tiny_model.explain(parts, weights, config, with_taps=False)
+    found = tiny_model.ask("chefer", weights, config).token_scores
     for b in range(2):
         carried = np.eye(7)
         for gradient, attention in zip(gradients, probs, strict=True):
@@ -102,98 +121,54 @@ def test_chefer_equals_its_rules_in_numpy(config, weights):
         np.testing.assert_allclose(found[b], (carried - np.eye(7))[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["probability"])
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients"])
 @pytest.mark.parametrize("pooling", ["default", "global_average_pool"])
-def test_gradients_of_all_classes_probabilities_cancel(config, kind, pooling):
+def test_attributions_of_all_classes_probabilities_cancel(config, method, pooling):
     weights = tiny_model.variables(config, pooling)
-    total = sum(
-        tiny_model.explain(
-            attribution.gradient_x_input,
+    options = {"steps": 16, "max_steps": 16} if method == "integrated_gradients" else {}
+    found = [
+        tiny_model.ask(
+            method,
             weights,
             config,
-            target=np.full(2, label, np.int32),
+            target=[label, label],
             pooling=pooling,
-            kind=kind,
-        )
+            kind="probability",
+            **options,
+        ).token_scores
         for label in range(5)
+    ]
+    assert np.abs(found).max() > 1e-4
+    np.testing.assert_allclose(sum(found), 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient_x_input", "integrated_gradients", "cp_lrp", "attn_lrp"]
+)
+def test_a_contrast_is_the_difference_of_two_classes(config, weights, method):
+    options = {"steps": 16, "max_steps": 16} if method == "integrated_gradients" else {}
+    first, second, lead = (
+        tiny_model.ask(
+            method, weights, config, target=target, contrast=contrast, **options
+        ).token_scores
+        for target, contrast in (([1, 3], [-1, -1]), ([4, 2], [-1, -1]), ([1, 3], [4, 2]))
     )
-    np.testing.assert_allclose(total, 0.0, atol=1e-12)
+    np.testing.assert_allclose(lead, first - second, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_padding_gets_nothing_and_changes_nothing(config, weights, method):
-    found = tiny_model.explain(method, weights, config)
+    found = tiny_model.ask(method, weights, config).token_scores
     np.testing.assert_array_equal(found[0, 5:], 0.0)
     wider = [np.pad(x, ((0, 0), (0, 6))) for x in tiny_model.batch()[:3]]
-    again = tiny_model.explain(method, weights, config, inputs=tiny_model.batch(*wider))
+    again = tiny_model.ask(method, weights, config, inputs=tiny_model.batch(*wider)).token_scores
     np.testing.assert_allclose(again[:, :7], found, rtol=1e-9, atol=1e-12)
 
 
-def integrate(weights, config, steps, *, at_once=4, swap=False, kind="logit", score=None):
-    """Return integrated gradients from the [PAD] embedding, framed by the text's own special tokens."""
-
-    def method(outputs, _):
-        pad = tf.broadcast_to(weights[WORDS][0], tf.shape(outputs.word_embeddings))
-        special = tf.constant(np.isin(tiny_model.IDS, (0, 2, 3)))[:, :, tf.newaxis]
-        baseline = tf.where(special, outputs.word_embeddings, pad)
-        chosen = score or attribution.score_of(kind, tf.constant(tiny_model.TARGET))
-        start, end = (
-            (outputs.word_embeddings, baseline) if swap else (baseline, outputs.word_embeddings)
-        )
-        again = outputs.rerun(end, tiny_model.batch(), "word")
-        return attribution.integrated_gradients(
-            again, tiny_model.batch(), chosen, start, steps=steps, steps_at_once=at_once
-        )
-
-    return tiny_model.explain(method, weights, config)
-
-
-@pytest.mark.parametrize("kind", ["logit", "log_probability", "probability"])
-def test_integrated_gradients_are_complete(config, weights, kind):
-    found = integrate(weights, config, 64, kind=kind)
-    assert np.abs(found.rise).min() > 1e-3
-    np.testing.assert_allclose(found.token_scores.sum(axis=1), found.rise, rtol=1e-4)
-    np.testing.assert_allclose(found.token_scores.sum(axis=1) - found.rise, found.gap, atol=1e-12)
-
-
-def test_the_gap_closes_with_more_steps(config, weights):
-    gaps = [np.abs(integrate(weights, config, steps).gap).max() for steps in (2, 8, 32)]
-    assert gaps[0] > 10 * gaps[1] > 100 * gaps[2]
-
-
-def test_groups_of_steps_change_nothing(config, weights):
-    one, many = (integrate(weights, config, 7, at_once=size) for size in (1, 4))
-    np.testing.assert_allclose(one.token_scores, many.token_scores, rtol=1e-9, atol=1e-12)
-
-
-def test_the_way_back_gives_the_negative_and_what_does_not_move_gets_nothing(config, weights):
-    there, back = (integrate(weights, config, 16, swap=swap).token_scores for swap in (False, True))
-    np.testing.assert_allclose(there, -back, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(there[np.isin(tiny_model.IDS, (0, 2, 3))], 0.0)
-
-
-@pytest.mark.parametrize(("power", "steps"), [(2, 1), (4, 2), (6, 3)])
-def test_gauss_legendre_is_exact_for_polynomials_of_its_degree(power, steps):
-    """A network that is a sum of powers of its input: n nodes integrate its gradient of degree 2n - 1 exactly."""
-
-    @tf.function(autograph=False)
-    def run():
-        x = tf.constant([[[0.7, -1.2], [0.4, 2.0], [0.3, 0.3]]], tf.float64)
-
-        def rerun(embeddings, batch, at="word"):
-            del batch, at
-            logits = tf.reduce_sum(embeddings**power, axis=[1, 2])[:, tf.newaxis]
-            return classifier.BertOutputs(
-                embeddings, embeddings, (), (), embeddings[:, 0], logits, rerun
-            )
-
-        batch = tiny_model.batch(*(np.ones((1, 3), np.int32),) * 3)
-        score = attribution.score_of("logit", tf.constant([0]))
-        return attribution.integrated_gradients(
-            rerun(x, batch), batch, score, tf.zeros_like(x), steps=steps, steps_at_once=2
-        )
-
-    found = run()
-    x = np.array([[0.7, -1.2], [0.4, 2.0], [0.3, 0.3]])
-    np.testing.assert_allclose(found.token_scores[0], (x**power).sum(axis=1), rtol=1e-12)
-    np.testing.assert_allclose(found.gap, 0.0, atol=1e-12)
+@pytest.mark.parametrize("method", METHODS)
+def test_batch_mates_and_their_order_change_nothing(config, weights, method):
+    found = tiny_model.ask(method, weights, config).token_scores
+    arrays = (tiny_model.IDS, tiny_model.MASK, tiny_model.SEGMENTS)
+    turned = tiny_model.batch(*(x[::-1] for x in arrays))
+    again = tiny_model.ask(method, weights, config, inputs=turned, target=[3, 1]).token_scores
+    np.testing.assert_allclose(again[::-1], found, rtol=1e-9, atol=1e-12)

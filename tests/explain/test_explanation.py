@@ -95,6 +95,42 @@ def test_a_pair_and_its_cuts_are_kept(tokenizer):
     assert record.predicted == "negative"
 
 
+def test_what_was_explained_and_how_well_is_kept(tokenizer):
+    example = datasets.InputExample("test-1", "strawberries")
+    record = explanation.from_prediction(
+        example,
+        features.encode_example(tokenizer, example, 8),
+        np.array([9.0, 1.0, -3.0, 9.0]),
+        [0.5, 0.5],
+        labels=LABELS,
+        method="mine",
+        signed=True,
+        target="positive-negative",
+        attention=np.ones((2, 4, 4)),
+        layer_scores=np.arange(18.0).reshape(3, 6),  # padding beyond the 4 tokens
+        completeness_gap=np.float32(0.5),
+        checks={"steps": 50},
+        settings={"model": {"layers": 2}},
+        word_scores="max",
+    )
+    np.testing.assert_array_equal(record.scores, [-3.0])
+    assert (record.signed, record.target) == (True, "positive-negative")
+    assert (record.attention.shape, record.attention.dtype) == ((2, 4, 4), np.float32)
+    np.testing.assert_array_equal(
+        record.layer_scores, [[0, 1, 2, 3], [6, 7, 8, 9], [12, 13, 14, 15]]
+    )
+    assert record.layer_scores.dtype == np.float32
+    assert repr(record.completeness_gap) == "0.5"
+    assert (record.checks, record.settings) == ({"steps": 50}, {"model": {"layers": 2}})
+
+
+def test_too_few_layer_scores_are_an_error(build_record):
+    with pytest.raises(
+        ValueError, match=r"'test-0': layer_scores must .* 3 tokens, got shape \(5, 2\)"
+    ):
+        build_record("film", layer_scores=np.ones((5, 2)))
+
+
 def test_scores_that_are_no_row_are_an_error(tokenizer):
     example = datasets.InputExample("test-1", "film")
     encoding = features.encode_example(tokenizer, example, 8)

@@ -19,6 +19,9 @@ HOSTILE = {
     "cjk": "電影very好",
     "long": "word " * 1999 + "ended",
     "one word": "x" * 10_000,
+    "controls": "nul \0 bell \a escape \x1b[2J next\x85line \u2028 carriage\r\nreturn",
+    "style": "</style><style>*{display:none}</style> <!-- comment --> <![CDATA[ x ]]>",
+    "combining": "Z\u0351\u036b\u0343a\u0301 e\u0301\u0301\u0301 \u0301start",
     "spaces": "   ",
     "empty": "",
 }
@@ -32,6 +35,8 @@ class Card:
     texts: list[str] = dataclasses.field(default_factory=list)
     marks: list[str] = dataclasses.field(default_factory=list)
     cuts: list[str] = dataclasses.field(default_factory=list)
+    facts: list[str] = dataclasses.field(default_factory=list)
+    failures: int = 0
     heading: str = ""
     details: str = ""
 
@@ -61,7 +66,11 @@ class Page(html.parser.HTMLParser):
             self.cards.append(Card(values.get("class") or ""))
         elif self.open[-1] == ("p", "text"):
             self.cards[-1].texts.append("")
-        elif tag == "mark":
+        elif self.open[-1] == ("p", "facts"):
+            self.cards[-1].facts.append("")
+        elif self.open[-1] == ("p", "failed"):
+            self.cards[-1].failures += 1
+        elif tag == "mark" and self.cards:
             self.cards[-1].marks.append("")
         elif self.open[-1] == ("span", "cut"):
             self.cards[-1].cuts.append("")
@@ -83,6 +92,8 @@ class Page(html.parser.HTMLParser):
             card.marks[-1] += data
         if self.open[-1:] == [("span", "cut")]:
             card.cuts[-1] += data
+        if ("p", "facts") in self.open:
+            card.facts[-1] += data
         if ("h2", "") in self.open:
             card.heading += data
         if ("details", "") in self.open:
@@ -143,13 +154,30 @@ def test_a_word_costs_the_page_few_characters(build_record):
 def test_zero_scores_are_pale_not_an_error(build_record):
     record = build_record("good film", scores=[0.0] * 4)
     assert {segment.shade for segment in highlight.segments(record)} == {0}
-    assert "0 % of the attention" in page(record).cards[0].details
+    (facts,) = page(record).cards[0].facts
+    assert (
+        facts
+        == "average_last_layer_by_head · scale 0 to 0.0000 · 0 % of the attention on special tokens"
+    )
 
 
-def test_a_nan_score_is_an_error(build_record):
-    record = build_record("good film", scores=[0.5, 0.1, float("nan"), 0.1])
-    with pytest.raises(ValueError, match="got nan"):
-        highlight.report([record], "title")
+def test_scores_that_are_no_numbers_are_framed_and_the_others_keep_their_scale(build_record):
+    scores = [0.5, 0.1, float("nan"), float("inf"), 0.2, 0.1]
+    source = highlight.report([build_record("good film is here", scores=scores)], "title")
+    assert re.findall(r'<mark class="([^"]*)" title="([^"]*)">(\w+)', source) == [
+        ("shade s25", "0.1000", "good"),
+        ("nan", "not a number", "film"),
+        ("nan", "inf", "is"),
+        ("shade s50", "0.2000", "here"),
+    ]
+    (card,) = Page(source).cards
+    table = card.details.split("Strongest words")[-1].split("Probabilities")[0]
+    rows = [line for line in table.split("\n") if line]
+    assert rows == ["here0.2000", "good0.1000", "filmnot a number", "isinf"]
+    assert card.facts == ["average_last_layer_by_head · scale 0 to 0.2000"]
+    legend = "the score is no finite number"
+    assert legend in source
+    assert legend not in highlight.report([build_record("good film")], "title")
 
 
 def test_nothing_in_a_text_becomes_markup(build_record):
@@ -245,7 +273,19 @@ def test_every_class_has_its_probability(build_record, classes):
 def test_the_strongest_words_come_first(build_record):
     record = build_record("a b c d e f", scores=[0.0, 0.1, 0.3, 0.05, 0.25, 0.2, 0.02, 0.08])
     table = page(record).cards[0].details.split("Strongest words")[-1].split("Probabilities")[0]
-    assert table.split() == ["b0.3000", "d0.2500", "e0.2000", "a0.1000", "c0.0500"]
+    assert table.split() == ["b0.3000", "d0.2500", "e0.2000", "a0.1000", "c0.0500", "f0.0200"]
+
+
+def test_the_table_of_a_long_text_is_short_and_says_so(build_record):
+    scores = [0.0, *(0.001 * i for i in range(1, 31)), 0.0]
+    record = build_record(" ".join(f"w{i}" for i in range(1, 31)), scores=scores)
+    table = page(record).cards[0].details.split("Strongest words")[-1].split("Probabilities")[0]
+    assert table.split() == [
+        "(20",
+        "of",
+        "30)",
+        *(f"w{i}{i / 1000:.4f}" for i in range(30, 10, -1)),
+    ]
 
 
 def test_cards_stand_in_the_order_of_the_records(build_record):

@@ -1,12 +1,20 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from bert import classifier
+from bert import encoder
 from explain import relevance
 from tests.explain import tiny_model
 
-RULES = [relevance.cp_lrp, relevance.attn_lrp]
+
+def strongly_damped(outputs, score):
+    return relevance.epsilon_lrp(outputs, score, epsilon=0.1)
+
+
+RULES = [relevance.cp_lrp, relevance.attn_lrp, strongly_damped, relevance.alpha_beta_lrp]
 POOLINGS = ["default", "global_average_pool", "global_max_pool"]
 
 
@@ -15,26 +23,134 @@ def config():
     return tiny_model.config()
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
+def own_pool(variables, hidden, mask, taps):
+    """The first and the second token, through two dense layers and a LayerNorm."""
+    del mask
+    first = encoder.dense(variables, "own/first", hidden[:, 0], taps)
+    second = encoder.dense(variables, "own/second", hidden[:, 1], taps)
+    mixed = encoder.activate(encoder.gelu, first, taps) + 0.3 * second
+    return encoder.layer_norm(variables, "own", mixed, 1e-12, taps)
+
+
+OWN_HEAD = classifier.Head(
+    lambda config: {
+        f"own/{name}": (config.hidden_size,) * (2 if name.endswith("kernel") else 1)
+        for name in [
+            "first/kernel",
+            "first/bias",
+            "second/kernel",
+            "second/bias",
+            "LayerNorm/gamma",
+            "LayerNorm/beta",
+        ]
+    },
+    own_pool,
+)
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS, f"{__name__}:OWN_HEAD"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("act", ["gelu", "gelu_tanh", "relu"])
-def test_tokens_biases_and_softmax_sum_to_the_score(rule, pooling, act):
+def test_tokens_biases_softmax_and_stabiliser_sum_to_the_score(rule, pooling, act):
     config = tiny_model.config(hidden_act=act)
     weights = tiny_model.variables(config, pooling)
     found = tiny_model.explain(rule, weights, config, pooling=pooling)
-    total = found.token_scores.sum(axis=1) + found.biases + found.softmax
+    total = found.token_scores.sum(axis=1) + found.biases + found.softmax + found.damped
     np.testing.assert_allclose(total, found.score, rtol=1e-9)
     assert np.abs(found.biases).min() > 1e-3  # the ledger would not close without them
     if rule is relevance.attn_lrp:
         assert np.abs(found.softmax).min() > 1e-6
+    if rule is strongly_damped:
+        assert np.abs(found.damped).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rule", "tolerance"),
+    [
+        (relevance.cp_lrp, 1e-9),
+        (relevance.alpha_beta_lrp, 1e-9),
+        (lambda *args: relevance.epsilon_lrp(*args, epsilon=1e-9), 1e-6),
+    ],
+)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_without_biases_the_tokens_sum_to_the_score(config, pooling, rule, tolerance):
+    weights = tiny_model.variables(config, pooling, biases=False)
+    found = tiny_model.explain(rule, weights, config, pooling=pooling)
+    np.testing.assert_allclose(found.token_scores.sum(axis=1), found.score, rtol=tolerance)
+    np.testing.assert_array_equal(found.biases, 0.0)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_without_biases_the_tokens_of_cp_lrp_sum_to_the_score(config, pooling):
-    weights = tiny_model.variables(config, pooling, biases=False)
-    found = tiny_model.explain(relevance.cp_lrp, weights, config, pooling=pooling)
-    np.testing.assert_allclose(found.token_scores.sum(axis=1), found.score, rtol=1e-9)
-    np.testing.assert_array_equal(found.biases, 0.0)
+def test_epsilon_zero_is_cp_lrp(config, pooling):
+    weights = tiny_model.variables(config, pooling)
+    found, expected = (
+        tiny_model.explain(rule, weights, config, pooling=pooling)
+        for rule in (lambda *args: relevance.epsilon_lrp(*args, epsilon=0.0), relevance.cp_lrp)
+    )
+    np.testing.assert_allclose(found.layer_scores, expected.layer_scores, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.biases, expected.biases, rtol=1e-12)
+    np.testing.assert_array_equal(found.damped, 0.0)
+
+
+@pytest.mark.parametrize("rule", [*RULES, relevance.bert_lrp_2021])
+@pytest.mark.parametrize("below", [1, 2])
+def test_relevance_after_a_layer_is_that_of_the_model_above_it(rule, below):
+    whole = tiny_model.config(num_hidden_layers=3)
+    weights = tiny_model.variables(whole)
+    upper = tiny_model.config(num_hidden_layers=3 - below)
+
+    def renamed(name):
+        *_, layer, rest = re.split(r"layer_(\d+)", name) if "layer_" in name else (0, 0)
+        return f"bert/encoder/layer_{int(layer) - below}{rest}" if rest else name
+
+    above = {renamed(name): value for name, value in weights.items()}
+
+    def both(outputs, score):
+        above_outputs = classifier.forward(above, upper, tiny_model.batch(), with_taps=True).rerun(
+            outputs.hidden_states[below - 1], tiny_model.batch(), "post_layernorm"
+        )
+        above_score = tf.gather(above_outputs.logits, tiny_model.TARGET, axis=1, batch_dims=1)
+        return rule(outputs, score), rule(above_outputs, above_score)
+
+    of_whole, of_upper = tiny_model.explain(both, weights, whole)
+    np.testing.assert_array_equal(of_whole.layer_scores[:, 0], of_whole.token_scores)
+    assert of_whole.layer_scores.shape == (2, 4, 7)
+    np.testing.assert_allclose(
+        of_whole.layer_scores[:, below], of_upper.token_scores, rtol=1e-9, atol=1e-12
+    )
+    assert np.abs(of_upper.token_scores).max() > 1e-2
+    if rule is not relevance.bert_lrp_2021:
+        np.testing.assert_allclose(of_upper.ledger_error, 0.0, atol=1e-9)
+
+
+def test_a_larger_epsilon_damps_more(config):
+    weights = tiny_model.variables(config)
+    sizes = [
+        np.abs(
+            tiny_model.explain(
+                lambda *args, e=epsilon: relevance.epsilon_lrp(*args, epsilon=e), weights, config
+            ).token_scores
+        ).sum()
+        for epsilon in (0.0, 0.1, 10.0)
+    ]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        (relevance.epsilon_lrp, {"epsilon": -1e-6}, r"epsilon must be at least 0, got -1e-06"),
+        (
+            relevance.alpha_beta_lrp,
+            {"alpha": 2.0, "beta": 0.5},
+            r"alpha - beta must be 1 .* got alpha=2.0, beta=0.5; with this alpha, beta is 1$",
+        ),
+    ],
+)
+def test_parameters_that_lose_relevance_are_refused(config, method, options, message):
+    weights = tiny_model.variables(config)
+    with pytest.raises(ValueError, match=message):
+        tiny_model.explain(lambda *args: method(*args, **options), weights, config)
 
 
 def decomposed(weights, config, target):

@@ -1,6 +1,7 @@
 """Words are the user's own characters, and no token's score is lost on the way to them."""
 
 import pathlib
+import re
 
 import hypothesis
 import numpy as np
@@ -167,3 +168,95 @@ def test_what_was_not_read_parts_a_word_and_what_tokenizers_drop_does_not():
     assert [word.text for word in dropped] == ["a\u200bb"]
     newline, _ = words.to_words(("a\nb",), tokens((0, 1), (2, 3)), ones)
     assert [word.text for word in newline] == ["a", "b"]
+
+
+def test_pieces_may_be_averaged_or_stand_for_by_the_strongest_of_them(tokenizer):
+    tokens = frame(tokenizer.tokenize_with_spans("strawberries, film!"))
+    assert [token.text for token in tokens[1:-1]] == ["straw", "##berries", ",", "film", "!"]
+    scores = np.array([9.0, 1.0, -5.0, 1.0, 2.0, -2.0, 9.0], np.float32)
+    _, mean = words.to_words(["strawberries, film!"], tokens, scores, "mean")
+    _, largest = words.to_words(["strawberries, film!"], tokens, scores, combine="max")
+    np.testing.assert_array_equal(mean, [-1.0, 0.0])
+    np.testing.assert_array_equal(largest, [-5.0, 2.0])  # of equals, the first
+    assert (mean.dtype, largest.dtype) == (np.float32, np.float32)
+
+
+def test_a_piece_that_is_no_number_makes_its_word_none_in_every_way(tokenizer):
+    tokens = frame(tokenizer.tokenize_with_spans("strawberries film"))
+    scores = np.array([0.0, 7.0, np.nan, 3.0, 0.0], np.float32)
+    for combine in ("sum", "mean", "max"):
+        _, found = words.to_words(["strawberries film"], tokens, scores, combine)
+        np.testing.assert_array_equal(found, [np.nan, 3.0])
+
+
+def test_an_unknown_way_to_combine_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match=r"by one of sum, mean, max; got 'average'"):
+        words.to_words([""], (CLS, SEP), np.ones(2, np.float32), "average")
+
+
+def read(text: str, sentence: int = 0) -> list[words.Word]:
+    """Return the words of a text: what stands between white space, and each CJK character."""
+    found = re.finditer(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+", text)
+    return [words.Word(match[0], match.start(), match.end(), sentence) for match in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One two. Three!  Four?\nfive", ["One two.", "Three!", "Four?", "five"]),
+        ('"Why?" he (Tom.) asked... No', ['"Why?"', "he (Tom.)", "asked...", "No"]),
+        ("A “film.” A «film!» A [film?] end", ["A “film.”", "A «film!»", "A [film?]", "end"]),
+        ("3.5 stars, www.film.org ?!", ["3.5 stars, www.film.org ?!"]),
+        ("电影。「很好。」好。", ["电影。「很好。」", "好。"]),  # `。「` is one word
+        ("Good.电影", ["Good.", "电影"]),
+        ("です。ます", ["です。ます"]),  # one word is never cut
+        ("no end", ["no end"]),
+        ("...", ["..."]),
+        (" \n ", []),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text, expected):
+    found, _ = words.sentence_sums([text], read(text), np.ones(len(read(text)), np.float32))
+    assert [sentence.text for sentence in found] == expected
+    assert all(text[s.start : s.end] == s.text for s in found)
+
+
+def test_scores_of_sentences_are_the_sums_of_their_words_and_texts_do_not_mix():
+    texts = ["Not bad. At all", "bad. film"]
+    both = [*read(texts[0]), *read(texts[1], sentence=1)]
+    scores = np.array([1.0, 2.0, 4.0, -8.0, 16.0, 32.0], np.float32)
+    found, sums = words.sentence_sums(texts, both, scores)
+    assert found == (
+        words.Word("Not bad.", 0, 8, 0),
+        words.Word("At all", 9, 15, 0),
+        words.Word("bad.", 0, 4, 1),
+        words.Word("film", 5, 9, 1),
+    )
+    np.testing.assert_array_equal(sums, [3.0, -4.0, 16.0, 32.0])
+    assert sums.dtype == np.float32
+
+
+def test_a_sentence_reaches_as_far_as_the_model_read():
+    text = "One two three. Four."
+    found, sums = words.sentence_sums([text], read(text)[:2], np.array([1.0, 2.0], np.float32))
+    assert found == (words.Word("One two", 0, 7),)
+    np.testing.assert_array_equal(sums, [3.0])
+
+
+@hypothesis.given(strategies.text('ab.!?。」)" \n電', max_size=40), strategies.randoms())
+def test_sentences_keep_the_total_and_every_word_in_order(text, random):
+    found = read(text)
+    scores = np.array([random.uniform(-1, 1) for _ in found], np.float32)
+    sentences, sums = words.sentence_sums([text], found, scores)
+    # float32 sums of at most 40 scores of size 1
+    assert np.sum(sums, dtype=np.float64) == pytest.approx(
+        np.sum(scores, dtype=np.float64), abs=1e-5
+    )
+    assert [
+        w for s in sentences for w in read(text) if s.start <= w.start and w.end <= s.end
+    ] == found
+
+
+def test_sentences_need_one_score_a_word():
+    with pytest.raises(ValueError, match="one score a word, got 1 for 2 words"):
+        words.sentence_sums(["not bad"], read("not bad"), np.ones(1, np.float32))

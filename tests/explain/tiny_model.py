@@ -10,12 +10,14 @@ from bert import classifier
 from bert import config as config_lib
 from bert import features
 from explain import attribution
+from explain import methods
 
 IDS = np.array([[2, 5, 6, 7, 3, 0, 0], [2, 9, 8, 3, 4, 11, 3]], np.int32)
 MASK = (IDS > 0).astype(np.int32)
 SEGMENTS = np.array([[0] * 7, [0, 0, 0, 0, 1, 1, 1]], np.int32)
 TARGET = np.array([1, 3], np.int32)
 BIASES = ("bias", "beta")
+SPECIAL = features.SpecialIds(pad=0, cls=2, sep=3, mask=4)
 
 
 def config(**changes) -> config_lib.BertConfig:
@@ -68,7 +70,38 @@ def explain(
         outputs = classifier.forward(
             weights, of, inputs or batch(), pooling=pooling, with_taps=with_taps
         )
-        score = attribution.score_of(kind, tf.constant(target))(outputs.logits)
-        return method(outputs, score)
+        asked = (inputs or batch())._replace(target=tf.constant(target))
+        asked = attribution.with_targets(asked, outputs.logits)
+        return method(outputs, attribution.score(kind, outputs.logits, asked))
 
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
+
+
+def ask(
+    method: methods.MethodLike,
+    weights: dict[str, tf.Tensor],
+    of: config_lib.BertConfig,
+    *,
+    inputs: features.Features | None = None,
+    target=TARGET,
+    contrast=(-1, -1),
+    pooling="default",
+    kind: attribution.ScoreKind = "logit",
+    **options,
+) -> methods.Attribution:
+    """Return what a method, by its name, answers about the batch, as arrays."""
+    name = method if isinstance(method, str) else method.__name__
+    (bound,) = methods.bind([method], {name: options} if options else None)
+
+    @tf.function(autograph=False)
+    def run():
+        outputs = classifier.forward(
+            weights, of, inputs or batch(), pooling=pooling, with_taps=bound.method.needs_taps
+        )
+        asked = (inputs or batch())._replace(
+            target=tf.constant(target, tf.int32), contrast=tf.constant(contrast, tf.int32)
+        )
+        asked = attribution.with_targets(asked, outputs.logits)
+        return bound.answer(methods.Question(outputs, asked, kind, SPECIAL))
+
+    return tf.nest.map_structure(lambda value: None if value is None else value.numpy(), run())

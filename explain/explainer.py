@@ -1,0 +1,326 @@
+"""Why a classifier answers as it does, as records: classes by name, texts of any length, checks and settings.
+
+Leaves to others: the graphs (`warm`), the methods (`methods`), words (`words`), the record (`explanation`).
+"""
+
+import importlib.metadata
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from bert import datasets
+from bert import features as features_lib
+from bert import model_folder
+from bert import windows
+from explain import attention
+from explain import attribution
+from explain import explanation
+from explain import methods as methods_lib
+from explain import warm
+from explain import words as words_lib
+
+LongText = Literal["cut", "window"]
+Text: TypeAlias = str | tuple[str, str]
+_LARGEST = ("ledger_error", "row_sum_error", "steps")  # checks that windows do not average
+_Read: TypeAlias = tuple[features_lib.Encoding, list[windows.Window]]
+
+
+class Settings(NamedTuple):
+    """How an explainer explains; see `model.load_explainer`."""
+
+    methods: tuple[methods_lib.Bound, ...]
+    attn_processor_fn: attention.AttentionProcessor | None = None
+    precision: warm.Precision = "float32"
+    word_scores: words_lib.Combine = "sum"
+    long_text: LongText = "cut"
+    strict: bool = False
+
+
+class _Job(NamedTuple):
+    """A window of a text, asked about one class."""
+
+    text: int
+    window: windows.Window
+    target: int = -1
+    contrast: int = -1
+
+    @property
+    def row(self) -> warm.Row:
+        return warm.Row(self.window.encoding, self.target, self.contrast)
+
+
+_Answered: TypeAlias = tuple[_Job, warm.Answer]
+
+
+class Explainer:
+    """Answers why a classifier answers as it does; see `model.load_explainer`."""
+
+    def __init__(self, parts: model_folder.Parts, settings: Settings, model_name: str) -> None:
+        """Read the weights; graphs are built at the first question of each kind.
+
+        Raises:
+          ValueError: a setting is none of the legal ones, or the checkpoint is another model's.
+        """
+        for name, legal in (
+            ("precision", warm.Precision),
+            ("word_scores", words_lib.Combine),
+            ("long_text", LongText),
+        ):
+            if (given := getattr(settings, name)) not in get_args(legal):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(legal))}; got {given!r}"
+                )
+        self._parts, self._settings, self._model_name = parts, settings, model_name
+        self._tokenizer = parts.tokenizer()
+        self._warm = warm.WarmModel(
+            parts, settings.methods, settings.attn_processor_fn, settings.precision
+        )
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in class order."""
+        return self._parts.labels
+
+    def probabilities(self, texts: Sequence[Text]) -> npt.NDArray[np.float32]:
+        """Return the probability of every class, float32[n, c]: a plain callable, as LIME and SHAP take one.
+
+        Source: Ribeiro et al. 2016 (LIME); Lundberg and Lee 2017 (SHAP).
+
+        Raises:
+          TypeError: `texts` is a single string, or holds something else than texts and pairs.
+        """
+        examples = _examples(texts, [None] * len(texts))
+        return self._mean_probabilities(dict(enumerate(map(self._read, examples))))
+
+    def __call__(
+        self,
+        texts: Sequence[Text],
+        target: str | int = "predicted",
+        score: attribution.ScoreKind = "logit",
+        labels: Sequence[str | int | None] | None = None,
+    ) -> list[explanation.Explanation]:
+        """Explain texts or pairs: one record a text and method, in that order; for all classes, one a class too.
+
+        Args:
+          target: "predicted", "gold", "all", a label, a class index, or a contrast `a-b`: what speaks for a against b.
+          score: what is explained of the target.
+          labels: true labels, or class indices, of the texts; "gold" needs them.
+
+        Raises:
+          TypeError: `texts` is a single string, or holds something else than texts and pairs.
+          ValueError: an unknown target or score; `labels` are not one a text; with `strict`, a check that failed.
+        """
+        methods_lib.check_score(self._settings.methods, score)
+        gold = self._gold(labels, len(texts))
+        examples = _examples(texts, [None if i is None else self.labels[i] for i in gold])
+        read = dict(enumerate(map(self._read, examples)))
+        # a graph knows its own row's prediction, but not that of several windows, nor one to take off
+        unknown = {i: r for i, r in read.items() if len(r[1]) > 1 or _is_contrast(target)}
+        means = self._mean_probabilities(unknown)
+        predicted = {i: int(np.argmax(mean)) for i, mean in zip(unknown, means, strict=True)}
+        jobs = [
+            _Job(index, window, *classes)
+            for index, (_, parts) in read.items()
+            for classes in self._targets(target, gold[index], predicted.get(index, -1))
+            for window in parts
+        ]
+        answers = self._warm.explain([job.row for job in jobs], score)
+        records = [
+            self._record(bound, examples[text], read[text][0], group, score)
+            for text, groups in _by_text(zip(jobs, answers, strict=True))
+            for bound in self._settings.methods
+            for group in (groups if bound.method.knows_target else groups[:1])
+        ]
+        if self._settings.strict:
+            _refuse_failed(records)
+        return records
+
+    def _read(self, example: datasets.InputExample) -> _Read:
+        """Return a text's tokens, and the parts that the model reads."""
+        if self._settings.long_text == "window":
+            return windows.split(
+                self._tokenizer, example.text_a, example.text_b, self._parts.record.max_seq_length
+            )
+        encoding = self._parts.encode(self._tokenizer, example)
+        return encoding, [windows.Window(encoding, tuple(range(len(encoding.tokens))))]
+
+    def _mean_probabilities(self, read: dict[int, _Read]) -> npt.NDArray[np.float32]:
+        """Return the mean over each text's windows, one row a text."""
+        jobs = [_Job(index, window) for index, (_, parts) in read.items() for window in parts]
+        answers = self._warm.predict([job.row for job in jobs])
+        return np.array(
+            [
+                np.mean([answer.probabilities for _, answer in groups[0]], axis=0)
+                for _, groups in _by_text(zip(jobs, answers, strict=True))
+            ],
+            np.float32,
+        ).reshape(len(read), len(self.labels))
+
+    def _gold(self, labels: Sequence[str | int | None] | None, count: int) -> list[int | None]:
+        if labels is None:
+            return [None] * count
+        if isinstance(labels, str) or len(labels) != count:
+            raise ValueError(f"labels must be one a text, got {labels!r:.80} for {count} texts")
+        return [None if label is None else self._class_of(label) for label in labels]
+
+    def _class_of(self, label: str | int) -> int:
+        if label in self.labels:
+            return self.labels.index(str(label))
+        if isinstance(label, int | np.integer) and 0 <= label < len(self.labels):
+            return int(label)
+        raise ValueError(
+            f"a class must be one of {', '.join(map(repr, self.labels))}, or an index from 0 to "
+            f"{len(self.labels) - 1}; got {label!r}"
+        )
+
+    def _targets(
+        self, target: str | int, gold: int | None, predicted: int
+    ) -> list[tuple[int, int]]:
+        """Return the (class, contrast) pairs that one text is explained for."""
+        if target == "all":
+            return [(index, -1) for index in range(len(self.labels))]
+
+        def find(name: str | int) -> int:
+            if name == "predicted":
+                return predicted
+            if name != "gold":
+                return self._class_of(name)
+            if gold is None:
+                raise ValueError("target 'gold' needs the true label of every text; give labels")
+            return gold
+
+        if _is_contrast(target) and target not in self.labels:
+            names = {*self.labels, "predicted", "gold"}
+            parts = str(target).split("-")
+            for cut in range(1, len(parts)):  # a label may hold a hyphen itself
+                pair = "-".join(parts[:cut]), "-".join(parts[cut:])
+                if names.issuperset(pair):
+                    return [(find(pair[0]), find(pair[1]))]
+        return [(find(target), -1)]
+
+    def _record(
+        self,
+        bound: methods_lib.Bound,
+        example: datasets.InputExample,
+        encoding: features_lib.Encoding,
+        group: Sequence[_Answered],
+        kind: attribution.ScoreKind,
+    ) -> explanation.Explanation:
+        """Join what the windows of a text say into one record.
+
+        The explained score of several windows is the mean of theirs, so that their scores add up, divided by their
+        number: what was complete stays so.
+        """
+        count, length = len(group), len(encoding.tokens)
+        found = [answer.attributions[bound.name] for _, answer in group]
+        scores = np.zeros(length)
+        layers = np.zeros(
+            (0 if found[0].layer_scores is None else len(found[0].layer_scores), length)
+        )
+        for (job, _), part in zip(group, found, strict=True):
+            places = list(job.window.positions)
+            scores[places] += part.token_scores / count
+            if part.layer_scores is not None:
+                layers[:, places] += part.layer_scores / count
+        checks = _joined_checks(found, [float(answer.score) for _, answer in group])
+        gap = checks.get("completeness_gap")
+        return explanation.from_prediction(
+            example,
+            encoding,
+            scores.astype(np.float32),
+            np.mean([answer.probabilities for _, answer in group], axis=0),
+            labels=self.labels,
+            method=bound.name,
+            signed=bound.method.signed,
+            target=self._name(bound, *group[0]),
+            attention=group[0][1].attention if count == 1 else None,
+            layer_scores=layers.astype(np.float32) if len(layers) else None,
+            completeness_gap=None if gap is None else float(gap),
+            checks=checks,
+            settings=self._facts(bound, kind),
+            word_scores=self._settings.word_scores,
+        )
+
+    def _name(self, bound: methods_lib.Bound, job: _Job, answer: warm.Answer) -> str:
+        """Return the name of what was explained."""
+        if not bound.method.knows_target:
+            return ""
+        target = self.labels[int(answer.target)]
+        return target if job.contrast < 0 else f"{target}-{self.labels[job.contrast]}"
+
+    def _facts(
+        self, bound: methods_lib.Bound, kind: attribution.ScoreKind
+    ) -> dict[str, explanation.Setting]:
+        record, settings = self._parts.record, self._settings
+        return {
+            "model": self._model_name,
+            "weights_sha256": self._warm.weights_sha256,
+            "options": dict(bound.options),
+            "score": kind,
+            "precision": settings.precision,
+            "word_scores": settings.word_scores,
+            "long_text": settings.long_text,
+            "max_seq_length": record.max_seq_length,
+            "truncation": record.truncation,
+            "versions": {
+                name: importlib.metadata.version(name) for name in ("numpy", "tensorflow")
+            },
+        }
+
+
+def _is_contrast(target: str | int) -> bool:
+    return isinstance(target, str) and "-" in target
+
+
+def _examples(texts: Sequence[Text], labels: Sequence[str | None]) -> list[datasets.InputExample]:
+    if isinstance(texts, str):
+        raise TypeError("texts must be a list of texts or pairs, got one str; write [text]")
+    found = []
+    for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if isinstance(text, str):
+            found.append(datasets.InputExample(f"text-{index}", text, None, label))
+        elif isinstance(text, tuple) and [type(part) for part in text] == [str, str]:
+            found.append(datasets.InputExample(f"text-{index}", text[0], text[1], label))
+        else:
+            raise TypeError(
+                f"a text must be a str or a pair of str, got {text!r}; leave missing ones out"
+            )
+    return found
+
+
+def _by_text(answered: Iterator[_Answered]) -> Iterator[tuple[int, list[list[_Answered]]]]:
+    """Yield each text with its targets, and each target with its windows."""
+    for text, of_text in itertools.groupby(answered, key=lambda pair: pair[0].text):
+        by_target = itertools.groupby(of_text, key=lambda pair: pair[0][2:])
+        yield text, [list(group) for _, group in by_target]
+
+
+def _joined_checks(
+    found: Sequence[methods_lib.Attribution], scores: Sequence[float]
+) -> dict[str, explanation.Check]:
+    checks: dict[str, explanation.Check] = {"score": float(np.mean(scores))}
+    for name in found[0].checks:
+        values = [part.checks[name].item() for part in found]
+        checks[name] = (
+            max(values) if name in _LARGEST or len(found) == 1 else float(np.mean(values))
+        )
+    if found[0].passed is not None:
+        checks["passed"] = all(bool(part.passed) for part in found)
+    if len(found) > 1:
+        checks["windows"] = len(found)
+    return checks
+
+
+def _refuse_failed(records: Sequence[explanation.Explanation]) -> None:
+    failed = [record for record in records if record.checks.get("passed") is False]
+    if failed:
+        first = failed[0]
+        told = ", ".join(f"{name} {value}" for name, value in first.checks.items())
+        raise ValueError(
+            f"strict=True: every check must hold, but {len(failed)} of {len(records)} explanations missed theirs; the "
+            f"first is {first.method} of {first.guid} ({told}); raise the method's steps or tolerance, or use "
+            "precision='float64'"
+        )

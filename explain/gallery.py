@@ -1,0 +1,118 @@
+"""What a command leaves in a folder: heat maps with their numbers, a picture of every explanation, page and records.
+
+A picture of your own is a function of an `Explanation` that returns a figure. Leaves to others: figures (`plots`),
+pages (`highlight`), the form of the records (`explanation`).
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bert import config
+from bert import files
+from explain import explanation
+from explain import highlight
+from explain import plots
+
+Picture: TypeAlias = Callable[[explanation.Explanation], plots.Figure]
+
+PICTURES: dict[str, Picture] = {"token_importance": plots.token_importance}
+"""Pictures of one explanation, by name."""
+
+
+def find_picture(name: str) -> Picture:
+    """Return the picture of that name, or the function that package.module:function names.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if name in PICTURES:
+        return PICTURES[name]
+    if ":" not in name:
+        raise ValueError(
+            f"picture must be one of {', '.join(PICTURES)}, or a function of your own as package.module:function; got "
+            f"{name!r}"
+        )
+    found: Picture = config.import_object(name, "picture")
+    return found
+
+
+def save_attention(
+    attention: npt.NDArray[np.float32],
+    tokens: Sequence[str],
+    layers: Sequence[int],
+    start: files.Path,
+    title: str,
+) -> list[pathlib.Path]:
+    """Write `<start>.npz` with the numbers, and `<start>_layer_<i>.png` of each of `layers`; return the paths.
+
+    The file holds `attention` as it is, its `mean_over_heads` [n, q, k] of `layers`, which is drawn, and `tokens`.
+
+    Args:
+      attention: float32[l, h, q, k] of every layer.
+      layers: counted from 0.
+      title: begins that of every picture.
+    """
+    start, means = pathlib.Path(start), np.asarray(attention).mean(axis=1)[list(layers)]
+    paths = [start.with_name(f"{start.name}.npz")]
+    with files.draft(paths[0]) as draft, open(draft, "wb") as file:
+        np.savez_compressed(
+            file,
+            attention=attention,
+            mean_over_heads=means,
+            layers=np.array(layers, np.int64),
+            tokens=np.array(tokens),
+        )
+    for layer, mean in zip(layers, means, strict=True):
+        figure = plots.attention_heatmap(mean, tokens, f"{title}: layer {layer}, mean over heads")
+        paths.append(start.with_name(f"{start.name}_layer_{layer}.png"))
+        save_figure(figure, paths[-1])
+    return paths
+
+
+def save_explanations(
+    records: Sequence[explanation.Explanation],
+    folder: files.Path,
+    title: str,
+    picture: Picture = plots.token_importance,
+) -> list[pathlib.Path]:
+    """Write a picture of each record, explanation.html and explanation.jsonl; return the paths.
+
+    A picture's file bears the function's name; where there are several methods or targets, theirs too. The records
+    are written without attention, which `save_attention` writes.
+    """
+    folder = pathlib.Path(folder)
+    page, lines = folder / "explanation.html", folder / "explanation.jsonl"
+    paths = []
+    for record in records:
+        name = _picture_name(picture, record, records)
+        save_figure(picture(record), folder / f"{name}.png")
+        paths.append(folder / f"{name}.png")
+    files.write_text(page, highlight.report(records, title))
+    explanation.save_jsonl((dataclasses.replace(r, attention=None) for r in records), lines)
+    return [*paths, page, lines]
+
+
+def save_figure(figure: plots.Figure, path: files.Path) -> None:
+    """Write a PNG."""
+    with files.draft(path) as draft:
+        figure.savefig(draft, format="png", dpi=120)
+
+
+def _picture_name(
+    picture: Picture,
+    record: explanation.Explanation,
+    records: Sequence[explanation.Explanation],
+) -> str:
+    parts = [getattr(picture, "__name__", "picture")]
+    if len({other.method for other in records}) > 1:
+        parts.append(record.method)
+    of_method = {other.target for other in records if other.method == record.method}
+    if len(of_method) > 1:  # a label may hold what no file name can
+        parts.append(f"class_{record.labels.index(record.target)}")
+    return re.sub(r"[^\w.-]+", "_", "_".join(parts))
