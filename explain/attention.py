@@ -109,6 +109,21 @@ def processed(
     return {"attention": made}
 
 
+def processed_alone(processor: AttentionProcessor, outputs: classifier.BertOutputs) -> tf.Tensor:
+    """Return the one tensor that a processor makes, for a record to hold.
+
+    Raises:
+      ValueError: it makes several.
+    """
+    made = processed(processor, outputs)
+    if made.keys() != {"attention"}:
+        raise ValueError(
+            f"attn_processor_fn must return one tensor, or the list of layers, for a record to hold; got "
+            f"{', '.join(made)}; ask load_bert_model for several"
+        )
+    return made["attention"]
+
+
 _PROCESSORS: dict[str, AttentionProcessor] = {
     "average_last_layer_by_head": average_last_layer_by_head,
     "average_first_layer_by_head": average_first_layer_by_head,

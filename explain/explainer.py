@@ -222,6 +222,11 @@ class Explainer:
         )
         for (job, _), part in zip(group, found, strict=True):
             places = list(job.window.positions)
+            if part.token_scores.shape != (len(places),):
+                raise ValueError(
+                    f"{bound.name} must give one score a token, f[b, t], got shape {part.token_scores.shape} for a "
+                    f"text of {len(places)}; reduce layers and heads"
+                )
             scores[places] += part.token_scores / count
             if part.layer_scores is not None:
                 layers[:, places] += part.layer_scores / count

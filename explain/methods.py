@@ -248,8 +248,8 @@ METHODS: dict[str, Method] = {
 }
 
 
-MethodLike: TypeAlias = str | Callable[[Question], Attribution | tf.Tensor]
-"""A name of `METHODS`, a function of one's own, or that function as package.module:function."""
+MethodLike: TypeAlias = str | Method | Callable[[Question], Attribution | tf.Tensor]
+"""A name of `METHODS`, a function of one's own, the same as package.module:function, or a `Method` that says more."""
 Options = Mapping[str, Mapping[str, Any]]
 
 
@@ -303,9 +303,10 @@ def _find(method: MethodLike) -> tuple[str, Method]:
                 f"got {method!r}{hint}"
             )
         function = config_lib.import_object(method, "methods")
-    if not callable(function):
+    found = function if isinstance(function, Method) else Method(function)  # type: ignore[arg-type]
+    if not callable(found.explain):
         raise ValueError(f"a method must be a name or a function of a Question, got {method!r}")
-    return getattr(function, "__name__", type(function).__name__), Method(function)
+    return getattr(found.explain, "__name__", type(found.explain).__name__), found
 
 
 def _settle(name: str, method: Method, given: Mapping[str, Any]) -> dict[str, Any]:

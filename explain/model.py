@@ -17,7 +17,6 @@ from bert import classifier
 from bert import config as config_lib
 from bert import datasets
 from bert import features as features_lib
-from bert import input_fn as input_fn_lib
 from bert import model_folder
 from bert import tokenization
 from explain import attention
@@ -95,38 +94,13 @@ def explain_texts(
       TypeError: `texts` is a single string.
       FileNotFoundError: the folder holds no trained classifier.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts must be a list of texts or pairs, got one str; write [text]")
-    if not texts:
-        return []
-    parts = model_folder.load(model_dir)
-    tokenizer = parts.tokenizer()
-    length = parts.record.max_seq_length
-    pairs = [_pair(text) for text in texts]
-    examples = [
-        datasets.InputExample(f"text-{index}", text_a, text_b)
-        for index, (text_a, text_b) in enumerate(pairs)
-    ]
-    encodings = [parts.encode(tokenizer, example) for example in examples]
-    padded = [features_lib.pad_encoding(encoding, length) for encoding in encodings]
-    input_fn = input_fn_lib.input_fn_builder(
-        padded, length, is_training=False, drop_remainder=False
-    )
-    estimator = load_bert_model(model_dir, attn_processor_fn=attn_processor_fn)
-    predictions = list(estimator.predict(input_fn))
-    method = getattr(attn_processor_fn, "__name__", "attention")
-    return [
-        explain_prediction(example, encoding, prediction, parts.labels, method)
-        for example, encoding, prediction in zip(examples, encodings, predictions, strict=True)
-    ]
 
+    def attended(question: methods_lib.Question) -> tf.Tensor:
+        return attention.processed_alone(attn_processor_fn, question.outputs)
 
-def _pair(text: str | tuple[str, str]) -> tuple[str, str | None]:
-    if isinstance(text, str):
-        return text, None
-    if isinstance(text, tuple) and [type(part) for part in text] == [str, str]:
-        return text
-    raise TypeError(f"a text must be a str or a pair of str, got {text!r}; leave missing ones out")
+    attended.__name__ = getattr(attn_processor_fn, "__name__", "attention")
+    method = methods_lib.Method(attended, signed=False, knows_target=False)
+    return load_explainer(model_dir, [method])(texts)
 
 
 def explain_prediction(

@@ -241,10 +241,9 @@ def _draw_mesh(
     shades = [_colour(share, is_signed) for share in np.linspace(lowest, 1.0, 201)]
     scale = matplotlib.colors.ListedColormap(shades)
     limit = largest or 1.0
-    finite = np.where(np.isfinite(values), values, np.nan)
-    axes.pcolormesh(finite, cmap=scale, vmin=lowest * limit, vmax=limit)
-    axes.set_facecolor(palette.NO_NUMBER)  # seen through cells without a number
-    if np.any(np.isnan(finite)):
+    axes.pcolormesh(values, cmap=scale, vmin=lowest * limit, vmax=limit)
+    axes.set_facecolor(palette.NO_NUMBER)  # seen through the cells that are not finite
+    if not np.all(np.isfinite(values)):
         axes.set_xlabel("grey: the score is not finite", fontsize=8)
     _finish_mesh(figure, axes, meaning)
 

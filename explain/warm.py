@@ -129,6 +129,7 @@ class WarmModel:
 
     @functools.cache  # noqa: B019 -- a model lives as long as its graphs
     def _explain(self, kind: attribution.ScoreKind) -> Callable[..., Answer]:
+        processor = self._processor
         with_taps = any(bound.method.needs_taps for bound in self._methods)
 
         def explain(*arrays: tf.Tensor) -> Answer:
@@ -139,21 +140,10 @@ class WarmModel:
                 batch.target,
                 question.score,
                 {bound.name: bound.answer(question) for bound in self._methods},
-                self._processed(outputs),
+                None if processor is None else attention.processed_alone(processor, outputs),
             )
 
         return _graph(explain)
-
-    def _processed(self, outputs: classifier.BertOutputs) -> tf.Tensor | None:
-        if self._processor is None:
-            return None
-        processed = attention.processed(self._processor, outputs)
-        if processed.keys() != {"attention"}:
-            raise ValueError(
-                "attn_processor_fn must return one tensor, or the list of layers, for a record to hold; got "
-                f"{', '.join(processed)}; ask load_bert_model for several"
-            )
-        return processed["attention"]
 
 
 def _graph(function: Callable[..., Answer]) -> Callable[..., Answer]:

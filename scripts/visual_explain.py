@@ -70,8 +70,7 @@ def main(options: argparse.Namespace) -> None:
         paths += gallery.save_attention(first.attention, first.tokens, layers, start, title)
     elif layers:
         print("no heat maps: the text is read in windows; set long_text: cut to draw its first one")
-    title = f"What counted for {first.predicted}"
-    paths += gallery.save_explanations(records, folder, title, picture)
+    paths += gallery.save_explanations(records, folder, "What counted in the text", picture)
     print("\n".join(map(str, paths)))
 
 

@@ -16,7 +16,7 @@ PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that expla
     "bert": [
         "files< checksums layouts failures*",
         "config< shapes*< training_log taps*<",
-        "options project_config tasks tables tensor_files tokenization< downloads weights*",
+        "options project_config tasks tables< tensor_files tokenization< downloads weights*",
         "datasets< hugging_face pretrained encoder*",
         "modeling* features*<",
         "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub* windows*<",

@@ -48,9 +48,17 @@ OWN_HEAD = classifier.Head(
 )
 
 
-@pytest.mark.parametrize("pooling", [*POOLINGS, f"{__name__}:OWN_HEAD"])
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("act", ["gelu", "gelu_tanh", "relu"])
+@pytest.mark.parametrize(
+    ("pooling", "act"),
+    [
+        ("default", "gelu"),
+        ("default", "gelu_tanh"),
+        ("global_average_pool", "relu"),
+        ("global_max_pool", "gelu"),
+        (f"{__name__}:OWN_HEAD", "gelu"),
+    ],
+)
 def test_tokens_biases_softmax_and_stabiliser_sum_to_the_score(rule, pooling, act):
     config = tiny_model.config(hidden_act=act)
     weights = tiny_model.variables(config, pooling)
@@ -82,11 +90,11 @@ def test_without_biases_the_tokens_sum_to_the_score(config, pooling, rule, toler
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_epsilon_zero_is_cp_lrp(config, pooling):
+    def both(*args):
+        return relevance.epsilon_lrp(*args, epsilon=0.0), relevance.cp_lrp(*args)
+
     weights = tiny_model.variables(config, pooling)
-    found, expected = (
-        tiny_model.explain(rule, weights, config, pooling=pooling)
-        for rule in (lambda *args: relevance.epsilon_lrp(*args, epsilon=0.0), relevance.cp_lrp)
-    )
+    found, expected = tiny_model.explain(both, weights, config, pooling=pooling)
     np.testing.assert_allclose(found.layer_scores, expected.layer_scores, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(found.biases, expected.biases, rtol=1e-12)
     np.testing.assert_array_equal(found.damped, 0.0)
@@ -99,11 +107,10 @@ def test_relevance_after_a_layer_is_that_of_the_model_above_it(rule, below):
     weights = tiny_model.variables(whole)
     upper = tiny_model.config(num_hidden_layers=3 - below)
 
-    def renamed(name):
-        *_, layer, rest = re.split(r"layer_(\d+)", name) if "layer_" in name else (0, 0)
-        return f"bert/encoder/layer_{int(layer) - below}{rest}" if rest else name
-
-    above = {renamed(name): value for name, value in weights.items()}
+    above = {
+        re.sub(r"layer_(\d+)", lambda match: f"layer_{int(match[1]) - below}", name): value
+        for name, value in weights.items()
+    }
 
     def both(outputs, score):
         above_outputs = classifier.forward(above, upper, tiny_model.batch(), with_taps=True).rerun(
@@ -121,19 +128,6 @@ def test_relevance_after_a_layer_is_that_of_the_model_above_it(rule, below):
     assert np.abs(of_upper.token_scores).max() > 1e-2
     if rule is not relevance.bert_lrp_2021:
         np.testing.assert_allclose(of_upper.ledger_error, 0.0, atol=1e-9)
-
-
-def test_a_larger_epsilon_damps_more(config):
-    weights = tiny_model.variables(config)
-    sizes = [
-        np.abs(
-            tiny_model.explain(
-                lambda *args, e=epsilon: relevance.epsilon_lrp(*args, epsilon=e), weights, config
-            ).token_scores
-        ).sum()
-        for epsilon in (0.0, 0.1, 10.0)
-    ]
-    assert sizes[0] > sizes[1] > sizes[2]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +217,7 @@ def test_relevance_is_linear_in_what_is_explained(config, rule):
     assert np.abs(scores).max() > 1e-2
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, relevance.bert_lrp_2021])
 def test_padding_gets_nothing_and_changes_nothing(config, rule):
     weights = tiny_model.variables(config)
     found = tiny_model.explain(rule, weights, config).token_scores
@@ -233,7 +227,7 @@ def test_padding_gets_nothing_and_changes_nothing(config, rule):
     np.testing.assert_allclose(again[:, :7], found, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, relevance.bert_lrp_2021])
 def test_batch_mates_do_not_matter(config, rule):
     weights = tiny_model.variables(config)
     found = tiny_model.explain(rule, weights, config).token_scores
