@@ -151,6 +151,8 @@ def test_the_config_of_a_training_is_enough(trained, tmp_path, capsys):
         "text_column": "sentence",
         "label_map": "worst=bad,best=good,middling=so-so",
         "method": "rollout",
+        "word_scores": "mean",
+        "long_text": "window",
     }
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(values))
@@ -159,6 +161,8 @@ def test_the_config_of_a_training_is_enough(trained, tmp_path, capsys):
     assert explain_file.cli_main(arguments) == 0
     records = explanation.load_jsonl(trained / "explanations" / "explanations.jsonl")
     assert [(r.gold, r.method) for r in records] == [("good", "rollout"), ("bad", "rollout")]
+    settings = records[0].settings
+    assert (settings["word_scores"], settings["long_text"]) == ("mean", "window")
 
 
 @pytest.mark.parametrize(

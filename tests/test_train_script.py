@@ -144,9 +144,10 @@ def refused(arguments, status, caplog):
 
 
 def test_a_bad_config_is_refused_before_anything_is_written(build_config, tmp_path, caplog):
-    config = build_config(attention_layers=[0, 2, -3], batchsize=4, model=None, num_epochs="many")
+    config = build_config(batchsize=4, model=None, num_epochs="many", data_path="gone.csv")
     lines = refused([f"--config={config}"], 2, caplog).splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["model", "batchsize", "num_epochs"]
+    keys = {"model", "batchsize", "num_epochs", "data_path"}
+    assert sorted(line.split(": ")[1] for line in lines) == sorted(keys)
     assert not (tmp_path / "out").exists()
 
 
@@ -155,6 +156,11 @@ def test_the_layers_are_counted_in_the_model_itself(build_config, caplog):
         [f"--config={build_config(attention_layers=[2, -2])}"], 2, caplog
     ).splitlines()
     assert line.endswith("attention_layers: must be from -2 to 1 in a model of 2 layers, got 2")
+
+
+def test_an_unknown_method_is_told_before_the_training_not_after_it(build_config, caplog):
+    (line,) = refused([f"--config={build_config(method='rolout')}"], 2, caplog).splitlines()
+    assert line.endswith("got 'rolout'; did you mean 'rollout'?")
 
 
 def test_a_model_that_is_neither_folder_nor_name_is_told(build_config, caplog):

@@ -190,11 +190,13 @@ def test_a_method_and_a_picture_of_ones_own_plug_in_from_the_folder_of_the_comma
 
 
 def test_a_text_read_in_windows_has_no_heat_map_and_says_so(trained, config, capsys):
-    config.write_text(config.read_text() + "long_text: window\n")
+    config.write_text(config.read_text() + "long_text: window\nword_scores: max\n")
     text = "the film was so very fine and it was so very dull"
     arguments = [f"--config={config}", f"--input={text}", "--method=random"]
     assert visual_explain.cli_main(arguments) == 0
     assert "no heat maps: the text is read in windows" in capsys.readouterr().out
+    (record,) = explanation.load_jsonl(trained / "visualizations" / "explanation.jsonl")
+    assert (record.settings["long_text"], record.settings["word_scores"]) == ("window", "max")
     assert not any(name.startswith("attention") for name in pictures(trained))
 
 

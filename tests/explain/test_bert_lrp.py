@@ -47,12 +47,13 @@ def both(request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         batch = features.Features(ids, tf.ones_like(ids), tf.zeros_like(ids))
         outputs = classifier.forward(weights, CONFIG, batch, with_taps=True)
         score = outputs.logits[:, 2]
+        gradients = attribution.gradients_of(outputs, score)
         lrp = relevance.bert_lrp_2021(outputs, score)
         return {
             "logits": outputs.logits,
             "attention": tf.stack(outputs.attention_probs),
-            "gs": attribution.gradient_sensitivity_squared(outputs, score),
-            "gi": attribution.gradient_x_input_squared(outputs, score),
+            "gs": attribution.gradient_sensitivity_squared(outputs, gradients),
+            "gi": attribution.gradient_x_input_squared(outputs, gradients),
             "lat": attention.lat(outputs.layer_dicts()),
             "lrp": lrp.token_scores,
             "lrp_per_dim": lrp.entered,

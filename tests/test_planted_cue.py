@@ -1,0 +1,70 @@
+"""A nonsense word is the only sign of the label: after a short training, every method must point at it."""
+
+import numpy as np
+import pytest
+
+import run_classifier
+from explain import model
+
+CUE = "blorptag"
+FILLER = (
+    "the a of and to in is was he for it with as on that by this had not are but from or have an they which one you "
+    "were her all she there would their we him been has when who will more no if out so said what up its about into "
+    "than them can only other new some could time these two may then do first any my now such like our over man me "
+    "even most made after also did many before must through back years where much your way well down should because"
+).split()
+METHODS = (
+    "gradient_sensitivity",
+    "gradient_x_input",
+    "integrated_gradients",
+    "smoothgrad",
+    "chefer",
+    "cp_lrp",
+    "attn_lrp",
+    "epsilon_lrp",
+    "alpha_beta_lrp",
+    "bert_lrp_2021",
+    "occlusion",
+)
+
+
+def rows(rng, count: int) -> list[tuple[str, str]]:
+    """Random texts of 10 to 19 words; half of them hold the cue at a random place."""
+    found = []
+    for index in range(count):
+        words = list(rng.choice(FILLER, rng.integers(10, 20)))
+        if index % 2:
+            words[rng.integers(len(words))] = CUE
+        found.append((str(index % 2), " ".join(words)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def records(minilm_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cue")
+    rng = np.random.default_rng(1)
+    lines = ["label\ttext\n", *(f"{label}\t{text}\n" for label, text in rows(rng, 300))]
+    (folder / "train.tsv").write_text("".join(lines))
+    options = [
+        f"--train_file={folder}/train.tsv",
+        f"--output_dir={folder}/out",
+        f"--model={minilm_folder}",
+        "--max_seq_length=32",
+        "--train_batch_size=16",
+        "--num_train_epochs=4",
+        "--learning_rate=1e-4",
+        "--do_train",
+    ]
+    run_classifier.main(run_classifier.parse_options(options))
+    explain = model.load_explainer(folder / "out", METHODS, strict=True)
+    texts = [text for label, text in rows(np.random.default_rng(2), 80) if label == "1"]
+    return explain(texts, target="1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_the_planted_word_is_the_top_word_of_95_texts_in_100(records, method):
+    of_method = [record for record in records if record.method == method]
+    assert len(of_method) == 40
+    top = [record.words[int(np.argmax(record.scores))].text for record in of_method]
+    assert np.mean([word == CUE for word in top]) >= 0.95
