@@ -91,6 +91,19 @@ def lat(attentions: LayerDicts) -> shapes.TokenScores:
     return tf.reduce_sum(rows, axis=1)
 
 
+def require_processor(attn_processor_fn: object) -> None:
+    """Refuse what is no processor.
+
+    Raises:
+      TypeError: it is not callable.
+    """
+    if not callable(attn_processor_fn):
+        raise TypeError(
+            "attn_processor_fn must be a function of the layers' attention, such as "
+            f"explain.attention.average_last_layer_by_head; got {attn_processor_fn!r}"
+        )
+
+
 def processed(
     processor: AttentionProcessor, outputs: classifier.BertOutputs
 ) -> dict[str, tf.Tensor]:

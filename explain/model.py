@@ -1,6 +1,7 @@
-"""A fine-tuned model that also says what it attended to.
+"""A fine-tuned model, by its folder, that also says why.
 
-`load_bert_model` joins a trained folder and an attention processor into an Estimator.
+`load_explainer` gives records from a warm graph, `load_bert_model` an Estimator whose predictions carry attention and
+attributions. Leaves to others: what is asked and answered (`explainer`), the methods (`methods`).
 """
 
 from __future__ import annotations
@@ -37,11 +38,7 @@ def attention_extra(attn_processor_fn: attention.AttentionProcessor) -> classifi
     Raises:
       TypeError: `attn_processor_fn` is not callable.
     """
-    if not callable(attn_processor_fn):
-        raise TypeError(
-            "attn_processor_fn must be a function of the layers' attention, such as "
-            f"explain.attention.average_last_layer_by_head; got {attn_processor_fn!r}"
-        )
+    attention.require_processor(attn_processor_fn)
 
     def extra(
         outputs: classifier.BertOutputs, features: features_lib.Features
@@ -159,8 +156,11 @@ def load_explainer(
 
     Raises:
       FileNotFoundError: the folder holds no trained classifier.
+      TypeError: `attn_processor_fn` is not callable, or `methods` a single string.
       ValueError: an unknown method, option or setting.
     """
+    if attn_processor_fn is not None:
+        attention.require_processor(attn_processor_fn)
     settings = explainer_lib.Settings(
         methods_lib.bind(methods, method_options),
         attn_processor_fn,

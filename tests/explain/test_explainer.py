@@ -180,6 +180,24 @@ def test_a_wrong_setting_is_refused(folder, settings, told):
         model.load_explainer(folder, **settings)
 
 
+def test_a_processor_that_is_no_function_or_makes_several_tensors_is_refused(folder):
+    with pytest.raises(TypeError, match=r"must be a function of .*; got 'rollout'"):
+        model.load_explainer(folder, attn_processor_fn="rollout")
+
+    def two(layers):
+        return {"a": attention.rollout(layers), "b": attention.lat(layers)}
+
+    warm = model.load_explainer(folder, ["random"], attn_processor_fn=two)
+    with pytest.raises(ValueError, match=r"must return one tensor, .*got attention_a, attention_b"):
+        warm(["dull"])
+
+
+def test_a_method_must_give_one_score_a_token(folder):
+    warm = model.load_explainer(folder, [lambda question: question.outputs.logits])
+    with pytest.raises(ValueError, match=r"<lambda> must give one score a token, .*shape \(3,\)"):
+        warm(["dull"])
+
+
 def test_nothing_asked_is_nothing_answered(explainer):
     assert explainer([]) == []
     assert explainer.probabilities([]).shape == (0, 3)
@@ -254,6 +272,21 @@ def test_five_methods_take_one_forward_and_three_backward_passes(folder, monkeyp
     assert len(model.load_explainer(folder, FIVE)(["dull"])) == 5
     assert len(passes) == 3
     assert len(forwards) == 1
+
+
+@pytest.mark.parametrize(("method", "expected"), [("chefer", False), ("attn_lrp", True)])
+def test_taps_are_built_only_for_methods_that_need_them(folder, method, expected, monkeypatch):
+    asked, forward = [], classifier.forward
+
+    def watched(*args, with_taps, **kwargs):
+        asked.append(with_taps)
+        return forward(*args, with_taps=with_taps, **kwargs)
+
+    monkeypatch.setattr(classifier, "forward", watched)
+    warm = model.load_explainer(folder, [method])
+    warm.probabilities(["dull"])
+    warm(["dull"])
+    assert asked == [False, expected]
 
 
 def test_a_graph_is_built_once_whatever_the_texts(folder, monkeypatch):

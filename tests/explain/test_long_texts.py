@@ -54,14 +54,20 @@ def test_two_long_texts_are_refused(tokenizer):
         windows.split(tokenizer, LONG, LONG, 12)
 
 
-@pytest.mark.parametrize("precision", ["float64"])
-def test_window_scores_sum_to_the_mean_score_and_cover_every_word(folder, precision):
+def test_a_text_of_1200_tokens_is_read_in_three_windows(tokenizer):
+    text = " ".join(RNG.choice(classifier_folder.WORDS, 1200))
+    _, found = windows.split(tokenizer, text, None, 512)
+    assert [len(window.positions) for window in found] == [512] * 3
+    assert {place for window in found for place in window.positions} == set(range(1202))
+
+
+def test_window_scores_sum_to_the_mean_score_and_cover_every_word(folder):
     explain = model.load_explainer(
         folder,
         ["integrated_gradients", "cp_lrp", "rollout"],
         method_options={"cp_lrp": {"layers": True}},
         long_text="window",
-        precision=precision,
+        precision="float64",
     )
     integrated, relevance, rollout = explain([LONG])
     assert [w.text for w in integrated.words] == LONG.split()
