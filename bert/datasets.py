@@ -245,21 +245,21 @@ class FileProcessor(SplitProcessor):
             raise ValueError(
                 f"{split}_file must be given to read the {split} set, got none; add --{split}_file"
             )
-        return _at_least_one(path, self.examples(path, split))
+        return _at_least_one(path, self.examples(path, split, self.options.label_column))
 
-    def examples(self, path: str, split: Split) -> Iterator[InputExample]:
-        """Yield a file's examples as they are read, so that memory does not grow with it."""
+    def examples(self, path: str, split: Split, label_column: str | None) -> Iterator[InputExample]:
+        """Yield a file's examples as they are read, so that memory does not grow with it; None: without labels."""
         options = self.options
         required = {options.text_column: "--text_column"}
         if options.text_b_column is not None:
             required[options.text_b_column] = "--text_b_column"
-        if split != "test":
-            required[options.label_column] = "--label_column"
+        if label_column is not None and split != "test":
+            required[label_column] = "--label_column"
         advice = "correct the row, or give the value a label with --label_map"
         for line, row in tables.read_table(path, required):
-            value = row.get(options.label_column, "")
+            value = "" if label_column is None else row.get(label_column, "")
             label = None
-            if value or split != "test":
+            if value or label_column in required:
                 label = _label_of(value, self._label_values, f"{path}:{line}", advice)
             yield InputExample(
                 guid=row.get("guid") or row.get("id") or f"{split}-{line}",

@@ -110,7 +110,7 @@ def run(
     Returns:
       The plan as it stands at the end.
     """
-    project.config.save(project.folder / project_config.FILE)
+    project.config.save(project.folder / project_config.RESOLVED_FILE)
     return training.train(
         project.parts, project.tokenizer, project.train, project.dev, project.options, report, hooks
     )
@@ -184,12 +184,12 @@ def header(path: files.Path) -> list[str]:
     Raises:
       ValueError: it has no row.
     """
-    _, row = next(tables.read_table(path, {}), (0, None))
-    if row is None:
+    names = tables.column_names(path)
+    if not names:
         raise ValueError(
             f"{path} must hold a header and at least one row, got none; check the file"
         )
-    return [str(name) for name in row]
+    return names
 
 
 def usual_column(path: files.Path, found: Sequence[str], key: str, usual: Sequence[str]) -> str:
@@ -209,7 +209,7 @@ def usual_column(path: files.Path, found: Sequence[str], key: str, usual: Sequen
 
 def _check_same_split(config: project_config.ProjectConfig) -> None:
     """Refuse to go on with other rows held out: the model would be judged by what it has learned."""
-    path = pathlib.Path(config.output_dir) / project_config.FILE
+    path = pathlib.Path(config.output_dir) / project_config.RESOLVED_FILE
     if not path.is_file() or checkpoints.latest_step(config.output_dir) is None:
         return
     before = project_config.read(path)

@@ -18,7 +18,8 @@ from bert import config as config_lib
 from bert import files
 from bert import options as options_lib
 
-FILE = "config.yaml"
+RESOLVED_FILE = "resolved_config.yaml"  # not config.yaml, which the user may have put there
+_DATA_PATHS = ("data_path", "dev_path", "test_path")
 _FLAGS = {  # key -> the option of `RunConfig` that it sets; the other keys bear the option's name
     "data_path": "train_file",
     "dev_path": "dev_file",
@@ -91,6 +92,10 @@ class ProjectConfig(pydantic.BaseModel):
         min_length=1,
         description="Methods that explain an answer, one or a list.",
     )
+    method_options: dict[str, dict[str, Any]] = pydantic.Field(
+        {},
+        description="Options of methods: method: {option: value}, as integrated_gradients: {baseline: mask}.",
+    )
     target: str = pydantic.Field(
         "predicted",
         description="What is explained: predicted, a label, a-b for the lead of label a over b, or all labels in turn.",
@@ -119,7 +124,7 @@ class ProjectConfig(pydantic.BaseModel):
     def _spell_label(cls, value: object) -> object:
         return str(value) if isinstance(value, int) else value  # YAML reads the label 1 as a number
 
-    @pydantic.field_validator("model", "output_dir", *list(_FLAGS)[:3])
+    @pydantic.field_validator("model", "output_dir", *_DATA_PATHS)
     @classmethod
     def _expand_home(cls, path: str | None) -> str | None:
         return path and os.path.expanduser(path)
@@ -206,15 +211,37 @@ def resolve_layers(layers: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(layer % count for layer in layers))
 
 
+def options_of_methods(
+    config: ProjectConfig,
+    asked: Sequence[str],
+    known: Collection[str],
+    bind: Callable[[Sequence[str], Mapping[str, Mapping[str, Any]]], Sequence[Any]],
+) -> dict[str, dict[str, Any]]:
+    """Return the config's options of the methods asked for; those of other known methods are checked as well.
+
+    Args:
+      bind: `explain.methods.bind`, which finds methods and refuses what they cannot have.
+
+    Raises:
+      ConfigError: a method or an option that is none, or a value that an option cannot have.
+    """
+    others = [name for name in config.method_options if name in known and name not in asked]
+    try:
+        bound = bind([*asked, *others], config.method_options)
+    except ValueError as error:
+        raise ConfigError(f"method, method_options: {error}") from None
+    names = [method.name for method in bound[: len(asked)]]
+    return {name: config.method_options[name] for name in names if name in config.method_options}
+
+
 def describe() -> str:
     """Return a table of the keys for a command's --help: name, default, what it means."""
     lines = []
     for name, field in ProjectConfig.model_fields.items():
         default = field.get_default()
         shown = ", ".join(default) if isinstance(default, tuple) else default
-        told = (
-            "required" if field.is_required() else f"default {'unset' if shown is None else shown}"
-        )
+        is_unset = shown is None or shown == {}
+        told = "required" if field.is_required() else f"default {'unset' if is_unset else shown}"
         lines.append(f"  {name} ({told}): {field.description}")
     return "\n".join(lines)
 
@@ -271,7 +298,7 @@ def _unknown_methods(values: Mapping[str, Any], methods: Collection[str]) -> Ite
 
 
 def _missing_files(values: Mapping[str, Any]) -> Iterator[_Problem]:
-    for key in ("data_path", "dev_path", "test_path"):
+    for key in _DATA_PATHS:
         path = values.get(key)
         if isinstance(path, str) and path and not os.path.isfile(os.path.expanduser(path)):
             where = "" if os.path.isabs(path) else f" in {os.getcwd()}"

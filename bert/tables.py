@@ -99,6 +99,20 @@ def read_table(path: files.Path, required: Mapping[str, str]) -> Iterator[tuple[
     return _json_rows(path, required) if suffix == ".jsonl" else _separated_rows(path, required)
 
 
+def column_names(path: files.Path) -> list[str]:
+    """Return the names of the columns that `read_table` finds; none in a file without a row.
+
+    A key of JSON lines counts wherever it first stands, and when its value is null.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_table`.
+    """
+    _, first = next(read_table(path, {}), (0, {}))
+    if _suffix(path) != ".jsonl":
+        return [str(name) for name in first]
+    return list(dict.fromkeys(name for _, found in _json_objects(path) for name in found))
+
+
 def read_positions(
     path: files.Path,
     required: Iterable[int],
@@ -174,6 +188,18 @@ def _separated_rows(path: files.Path, required: Mapping[str, str]) -> Iterator[t
 
 
 def _json_rows(path: files.Path, required: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
+    for line, found in _json_objects(path):
+        where = f"{path}:{line}"
+        _require(f"{where}: the row", required, found)
+        row: Row = {
+            name: _json_cell(where, name, value)
+            for name, value in found.items()
+            if value is not None or name in required
+        }
+        yield line, row
+
+
+def _json_objects(path: files.Path) -> Iterator[tuple[int, dict[str, object]]]:
     for line, text in read_lines(path):
         where = f"{path}:{line}"
         try:
@@ -187,13 +213,7 @@ def _json_rows(path: files.Path, required: Mapping[str, str]) -> Iterator[tuple[
             raise ValueError(
                 f'{where}: must be a JSON object such as {{"text": "..."}}, got {text!r:.40}'
             )
-        _require(f"{where}: the row", required, found)
-        row: Row = {
-            name: _json_cell(where, name, value)
-            for name, value in found.items()
-            if value is not None or name in required
-        }
-        yield line, row
+        yield line, found
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -45,7 +45,7 @@ class Taps:
         the head's, the classifier last.
       biased: other sums that end in a constant: (sum f[b, t, d] or f[b, d], constant f[d], f[t, d] or f[b, t, d]);
         the two LayerNorms of each encoder layer, then the head's own.
-      scores: attention scores before the softmax, mask included, f[b, h, q, k] a layer.
+      scores: attention scores before the softmax and the mask, f[b, h, q, k] a layer.
     """
 
     inv_std: list[tf.Tensor] = dataclasses.field(default_factory=list)

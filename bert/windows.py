@@ -1,10 +1,14 @@
 """Texts beyond the model's length, in overlapping windows that together hold every token.
 
-Leaves to others: what a window's answer is worth to the whole (`explain.explainer`).
+Leaves to others: joining what is explained of each (`explain.explainer`).
 """
 
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from bert import features
 from bert import tokenization
@@ -62,3 +66,15 @@ def split(
         )
 
     return whole, [window(start) for start in starts]
+
+
+def join_probabilities(
+    of_windows: Sequence[npt.NDArray[np.float32]],
+) -> npt.NDArray[np.float32]:
+    """Return the softmax of the windows' mean logits, so that what decides is what is explained."""
+    if len(of_windows) == 1:
+        return of_windows[0]
+    logits = np.mean(np.log(np.maximum(of_windows, np.finfo(np.float32).tiny)), axis=0)
+    odds = np.exp(logits - np.max(logits))
+    joined: npt.NDArray[np.float32] = (odds / np.sum(odds)).astype(np.float32)
+    return joined

@@ -32,8 +32,10 @@ def with_targets(features: features_lib.Features, logits: shapes.Logits) -> feat
     wanted = tf.fill(tf.shape(predicted), -1) if features.target is None else features.target
     contrast = features.contrast
     return features._replace(
-        target=tf.where(wanted < 0, predicted, wanted),
-        contrast=tf.fill(tf.shape(predicted), -1) if contrast is None else contrast,
+        target=tf.where(wanted < 0, predicted, tf.cast(wanted, tf.int32)),
+        contrast=tf.fill(tf.shape(predicted), -1)
+        if contrast is None
+        else tf.cast(contrast, tf.int32),
     )
 
 
@@ -67,18 +69,20 @@ class Gradients(NamedTuple):
       words: at the word embeddings.
       entered: at what enters layer 0, behind the embeddings' LayerNorm.
       attention: at the attention of each layer, before dropout.
+      last: at the last layer's output, which the head reads.
     """
 
     words: shapes.Embeddings
     entered: shapes.Hidden
     attention: tuple[shapes.AttentionProbs, ...]
+    last: shapes.Hidden
 
 
 def gradients_of(outputs: classifier.BertOutputs, score: shapes.PerExample) -> Gradients:
     """Run the backward pass; what is not fetched of it is not computed."""
-    at = [outputs.word_embeddings, outputs.embedding_output, *outputs.attention_probs]
-    words, entered, *attention = tf.gradients(score, at)
-    return Gradients(words, entered, tuple(attention))
+    ends = [outputs.word_embeddings, outputs.embedding_output, outputs.hidden_states[-1]]
+    words, entered, last, *attention = tf.gradients(score, [*ends, *outputs.attention_probs])
+    return Gradients(words, entered, tuple(attention), last)
 
 
 def gradient_sensitivity(
@@ -125,15 +129,17 @@ def gradient_x_input_squared(
 
 
 def chefer(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.TokenScores:
-    """Return the attention that raises the score, carried from layer to layer to [CLS].
+    """Return the attention that raises the score, carried from layer to layer to what the head reads.
 
-    Never negative, and of no fixed sum: compare tokens of one text only. Source: Chefer et al., ICCV 2021, rules 5 to
-    7, self-attention alone.
+    Never negative, and of no fixed sum: compare tokens of one text only. The paper reads [CLS]'s row, as its head does;
+    here the rows count by the size of the gradient at the last layer, which is [CLS] alone with the default head and
+    every token alike where the head takes their mean.
+
+    Source: Chefer et al., ICCV 2021, rules 5 to 7, self-attention alone.
     """
-    size = tf.shape(outputs.word_embeddings)
-    carried = tf.one_hot(tf.zeros(size[:1], tf.int32), size[1], dtype=gradients.words.dtype)
-    start = carried
-    # [CLS]'s row of (I + A_L) ... (I + A_1), from the last layer down: a vector, where the product is a matrix
+    sizes = tf.norm(gradients.last, axis=-1)
+    start = carried = tf.math.divide_no_nan(sizes, tf.reduce_sum(sizes, axis=1, keepdims=True))
+    # these rows of (I + A_L) ... (I + A_1), from the last layer down: a vector, where the product is a matrix
     for gradient, probs in reversed(
         list(zip(gradients.attention, outputs.attention_probs, strict=True))
     ):

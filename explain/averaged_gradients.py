@@ -82,10 +82,10 @@ def integrated_gradients(
     score_fn: attribution.ScoreFn,
     path: Path,
     *,
-    steps: int = 16,
-    max_steps: int = 256,
-    tolerance: float = 0.01,
-    tokens_at_once: int = 4096,
+    steps: int,
+    max_steps: int,
+    tolerance: float,
+    tokens_at_once: int,
 ) -> Integrated:
     """Return the gradient's mean along the path, times the way gone.
 
@@ -94,8 +94,9 @@ def integrated_gradients(
 
     Args:
       steps: Gauss-Legendre nodes; exact for a gradient that is a polynomial of degree 2 * steps - 1 along the way.
-      tokens_at_once: tokens in one forward and backward pass, all nodes of an example at the least one at a time;
-        memory grows with it.
+      max_steps: steps are doubled while they stay within it, so that 100 ends at 64 when it began at 16.
+      tokens_at_once: most tokens in one forward and backward pass, but at least one node of every example; memory
+        grows with it.
 
     Source: Sundararajan et al. 2017, equation 1.
     """
@@ -128,9 +129,9 @@ def integrated_gradients(
             score_fn,
             path.at,
             at,
-            tf.constant(shares, dtype),
-            (last - count, last),
-            tokens_at_once,
+            shares=tf.constant(shares, dtype),
+            span=(last - count, last),
+            tokens_at_once=tokens_at_once,
         )
         scores = tf.einsum("btd,btd->bt", mean, end - start)
         gap = tf.reduce_sum(scores, axis=1) - tf.gather(rise, rows)
@@ -145,7 +146,7 @@ def integrated_gradients(
 
     unknown = Integrated(
         tf.zeros_like(path.end[..., 0]),
-        tf.fill(tf.shape(rise), tf.constant(np.inf, dtype)),
+        tf.fill(tf.shape(rise), tf.constant(np.nan, dtype)),
         rise,
         tf.zeros_like(rise, tf.int32),
     )
@@ -173,10 +174,10 @@ def smoothgrad(
     features: features_lib.Features,
     score_fn: attribution.ScoreFn,
     *,
-    samples: int = 25,
-    noise_level: float = 0.1,
-    seed: int = 0,
-    tokens_at_once: int = 4096,
+    samples: int,
+    noise_level: float,
+    seed: int,
+    tokens_at_once: int,
 ) -> shapes.TokenScores:
     """Return the L2 norm of the mean gradient at noisy copies of the word embeddings.
 
@@ -206,7 +207,14 @@ def smoothgrad(
     shares = tf.constant([1.0 / samples] * samples, words.dtype)
     whole = (tf.constant(0), tf.constant(samples))
     mean_of_gradient = mean_gradient(
-        outputs, features, score_fn, "word", at, shares, whole, tokens_at_once
+        outputs,
+        features,
+        score_fn,
+        "word",
+        at,
+        shares=shares,
+        span=whole,
+        tokens_at_once=tokens_at_once,
     )
     return tf.norm(mean_of_gradient, axis=-1)
 
@@ -217,6 +225,7 @@ def mean_gradient(
     score_fn: attribution.ScoreFn,
     point: classifier.Point,
     at: Callable[[tf.Tensor], tf.Tensor],
+    *,
     shares: tf.Tensor,
     span: tuple[tf.Tensor, tf.Tensor],
     tokens_at_once: int,

@@ -46,10 +46,11 @@ class _Job(NamedTuple):
     window: windows.Window
     target: int = -1
     contrast: int = -1
+    is_whole: bool = True
 
     @property
     def row(self) -> warm.Row:
-        return warm.Row(self.window.encoding, self.target, self.contrast)
+        return warm.Row(self.window.encoding, self.target, self.contrast, self.is_whole)
 
 
 _Answered: TypeAlias = tuple[_Job, warm.Answer]
@@ -113,16 +114,17 @@ class Explainer:
           TypeError: `texts` is a single string, or holds something else than texts and pairs.
           ValueError: an unknown target or score; `labels` are not one a text; with `strict`, a check that failed.
         """
-        methods_lib.check_score(self._settings.methods, score)
+        warm.check_score(self._settings.methods, score)
         gold = self._gold(labels, len(texts))
         examples = _examples(texts, [None if i is None else self.labels[i] for i in gold])
         read = dict(enumerate(map(self._read, examples)))
         # a graph knows its own row's prediction, but not that of several windows, nor one to take off
-        unknown = {i: r for i, r in read.items() if len(r[1]) > 1 or _is_contrast(target)}
+        of_all = _is_contrast(target) and "predicted" in str(target)
+        unknown = {i: r for i, r in read.items() if of_all or len(r[1]) > 1}
         means = self._mean_probabilities(unknown)
         predicted = {i: int(np.argmax(mean)) for i, mean in zip(unknown, means, strict=True)}
         jobs = [
-            _Job(index, window, *classes)
+            _Job(index, window, *classes, is_whole=len(parts) == 1)
             for index, (_, parts) in read.items()
             for classes in self._targets(target, gold[index], predicted.get(index, -1))
             for window in parts
@@ -148,12 +150,12 @@ class Explainer:
         return encoding, [windows.Window(encoding, tuple(range(len(encoding.tokens))))]
 
     def _mean_probabilities(self, read: dict[int, _Read]) -> npt.NDArray[np.float32]:
-        """Return the mean over each text's windows, one row a text."""
+        """Return what each text's windows say together, one row a text."""
         jobs = [_Job(index, window) for index, (_, parts) in read.items() for window in parts]
         answers = self._warm.predict([job.row for job in jobs])
         return np.array(
             [
-                np.mean([answer.probabilities for _, answer in groups[0]], axis=0)
+                windows.join_probabilities([answer.probabilities for _, answer in groups[0]])
                 for _, groups in _by_text(zip(jobs, answers, strict=True))
             ],
             np.float32,
@@ -169,7 +171,8 @@ class Explainer:
     def _class_of(self, label: str | int) -> int:
         if label in self.labels:
             return self.labels.index(str(label))
-        if isinstance(label, int | np.integer) and 0 <= label < len(self.labels):
+        is_index = isinstance(label, int | np.integer) or label.isdecimal()
+        if is_index and 0 <= int(label) < len(self.labels):
             return int(label)
         raise ValueError(
             f"a class must be one of {', '.join(map(repr, self.labels))}, or an index from 0 to "
@@ -180,6 +183,11 @@ class Explainer:
         self, target: str | int, gold: int | None, predicted: int
     ) -> list[tuple[int, int]]:
         """Return the (class, contrast) pairs that one text is explained for."""
+        if target in ("all", "gold") and target in self.labels:
+            raise ValueError(
+                f"target {target!r} is a label of this model and a word of its own; name the class by its index, "
+                f"{self.labels.index(str(target))}"
+            )
         if target == "all":
             return [(index, -1) for index in range(len(self.labels))]
 
@@ -198,7 +206,7 @@ class Explainer:
             for cut in range(1, len(parts)):  # a label may hold a hyphen itself
                 pair = "-".join(parts[:cut]), "-".join(parts[cut:])
                 if names.issuperset(pair):
-                    return [(find(pair[0]), find(pair[1]))]
+                    return [_two(find(pair[0]), find(pair[1]), str(target))]
         return [(find(target), -1)]
 
     def _record(
@@ -230,13 +238,14 @@ class Explainer:
             scores[places] += part.token_scores / count
             if part.layer_scores is not None:
                 layers[:, places] += part.layer_scores / count
-        checks = _joined_checks(found, [float(answer.score) for _, answer in group])
+        scored = [float(answer.score) for _, answer in group] if bound.method.knows_target else []
+        checks = _joined_checks(found, scored)
         gap = checks.get("completeness_gap")
         return explanation.from_prediction(
             example,
             encoding,
             scores.astype(np.float32),
-            np.mean([answer.probabilities for _, answer in group], axis=0),
+            windows.join_probabilities([answer.probabilities for _, answer in group]),
             labels=self.labels,
             method=bound.name,
             signed=bound.method.signed,
@@ -246,7 +255,7 @@ class Explainer:
             completeness_gap=None if gap is None else float(gap),
             checks=checks,
             settings=self._facts(bound, kind),
-            word_scores=self._settings.word_scores,
+            word_scores=bound.method.word_scores or self._settings.word_scores,
         )
 
     def _name(self, bound: methods_lib.Bound, job: _Job, answer: warm.Answer) -> str:
@@ -266,14 +275,21 @@ class Explainer:
             "options": dict(bound.options),
             "score": kind,
             "precision": settings.precision,
-            "word_scores": settings.word_scores,
+            "word_scores": bound.method.word_scores or settings.word_scores,
             "long_text": settings.long_text,
             "max_seq_length": record.max_seq_length,
             "truncation": record.truncation,
+            "pooling": record.pooling,
             "versions": {
                 name: importlib.metadata.version(name) for name in ("numpy", "tensorflow")
             },
         }
+
+
+def _two(first: int, second: int, target: str) -> tuple[int, int]:
+    if first == second:
+        raise ValueError(f"a contrast must be of two classes, but {target!r} is one for some text")
+    return first, second
 
 
 def _is_contrast(target: str | int) -> bool:
@@ -306,7 +322,7 @@ def _by_text(answered: Iterator[_Answered]) -> Iterator[tuple[int, list[list[_An
 def _joined_checks(
     found: Sequence[methods_lib.Attribution], scores: Sequence[float]
 ) -> dict[str, explanation.Check]:
-    checks: dict[str, explanation.Check] = {"score": float(np.mean(scores))}
+    checks: dict[str, explanation.Check] = {"score": float(np.mean(scores))} if scores else {}
     for name in found[0].checks:
         values = [part.checks[name].item() for part in found]
         checks[name] = (

@@ -42,7 +42,7 @@ class Explanation:
       words: words as typed, with their character spans.
       scores: float32[w], aligned to `words`.
       tokens: pieces as the model read them, special tokens included.
-      token_scores: float32[t], aligned to `tokens`; for attention they sum to 1.
+      token_scores: float32[t], aligned to `tokens`; of a layer's attention they sum to 1.
       labels: names of the classes in class order.
       probabilities: float32[c].
       predicted: name of the class with the highest probability.

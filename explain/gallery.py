@@ -68,8 +68,10 @@ def save_attention(
             layers=np.array(layers, np.int64),
             tokens=np.array(tokens),
         )
+    largest = float(means.max()) if len(means) else None  # one scale, so that layers compare
     for layer, mean in zip(layers, means, strict=True):
-        figure = plots.attention_heatmap(mean, tokens, f"{title}: layer {layer}, mean over heads")
+        named = f"{title}: layer {layer}, mean over heads"
+        figure = plots.attention_heatmap(mean, tokens, named, vmax=largest)
         paths.append(start.with_name(f"{start.name}_layer_{layer}.png"))
         save_figure(figure, paths[-1])
     return paths
@@ -83,16 +85,21 @@ def save_explanations(
 ) -> list[pathlib.Path]:
     """Write a picture of each record, explanation.html and explanation.jsonl; return the paths.
 
-    A picture's file bears the function's name; where there are several methods or targets, theirs too. The records
-    are written without attention, which `save_attention` writes.
+    A picture's file bears the function's name; where there are several texts, methods or targets of a text, also the
+    text's number, the method's name and the target's number, as each first comes. A record with layer scores has
+    layer_profile_<method>.png too. The records are written without attention, which `save_attention` writes.
     """
     folder = pathlib.Path(folder)
     page, lines = folder / "explanation.html", folder / "explanation.jsonl"
     paths = []
     for record in records:
-        name = _picture_name(picture, record, records)
-        save_figure(picture(record), folder / f"{name}.png")
-        paths.append(folder / f"{name}.png")
+        drawn = [(_picture_name(_name_of(picture), record, records), picture)]
+        if record.layer_scores is not None:
+            name = _picture_name("layer_profile", record, records, has_method=True)
+            drawn.append((name, plots.layer_profile))
+        for name, draw in drawn:
+            save_figure(draw(record), folder / f"{name}.png")
+            paths.append(folder / f"{name}.png")
     files.write_text(page, highlight.report(records, title))
     explanation.save_jsonl((dataclasses.replace(r, attention=None) for r in records), lines)
     return [*paths, page, lines]
@@ -104,15 +111,45 @@ def save_figure(figure: plots.Figure, path: files.Path) -> None:
         figure.savefig(draft, format="png", dpi=120)
 
 
+def remove_earlier(
+    folder: files.Path, written: Sequence[pathlib.Path], picture: Picture = plots.token_importance
+) -> None:
+    """Remove what an earlier answer left in a folder: its heat maps and pictures, but for those just written."""
+    names = ["attention.npz", "attention_layer_*.png", "layer_profile_*.png"]
+    for drawn in {*PICTURES, _name_of(picture)}:
+        names += [f"{drawn}.png", f"{drawn}_*.png"]
+    for name in names:
+        for path in pathlib.Path(folder).glob(name):
+            if path not in written:
+                path.unlink()
+
+
+def _name_of(picture: Picture) -> str:
+    return re.sub(r"\W+", "_", getattr(picture, "__name__", "picture"))
+
+
 def _picture_name(
-    picture: Picture,
+    kind: str,
     record: explanation.Explanation,
     records: Sequence[explanation.Explanation],
+    *,
+    has_method: bool = False,
 ) -> str:
-    parts = [getattr(picture, "__name__", "picture")]
-    if len({other.method for other in records}) > 1:
+    """Return a name that no other of the records has; numbers, as a label may hold what no file name can."""
+    texts = list(dict.fromkeys((other.guid, other.texts) for other in records))
+    text = (record.guid, record.texts)
+    targets = list(
+        dict.fromkeys(
+            other.target
+            for other in records
+            if (other.guid, other.texts, other.method) == (*text, record.method)
+        )
+    )
+    parts = [kind]
+    if len(texts) > 1:
+        parts.append(f"text_{texts.index(text)}")
+    if has_method or len({other.method for other in records}) > 1:
         parts.append(record.method)
-    of_method = {other.target for other in records if other.method == record.method}
-    if len(of_method) > 1:  # a label may hold what no file name can
-        parts.append(f"class_{record.labels.index(record.target)}")
+    if len(targets) > 1:
+        parts.append(f"target_{targets.index(record.target)}")
     return re.sub(r"[^\w.-]+", "_", "_".join(parts))

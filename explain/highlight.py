@@ -241,6 +241,9 @@ def _is_attention(record: explanation_lib.Explanation) -> bool:
     return not record.target and record.method != "random"
 
 
+_NAMES = {"biases": "left on the model's biases", "softmax": "left in the softmax"}
+
+
 def _facts(record: explanation_lib.Explanation) -> list[str]:
     """Return what must be known to read the scores, a phrase each."""
     largest = _speller(record)(_largest(record)).removeprefix("+")
@@ -248,7 +251,7 @@ def _facts(record: explanation_lib.Explanation) -> list[str]:
     what = "attention" if _is_attention(record) else "absolute scores"
     facts = [f"target {record.target}"] if record.target else []
     facts.append(f"scale -{largest} to +{largest}" if record.signed else f"scale 0 to {largest}")
-    if math.isfinite(share):
+    if math.isfinite(share) and (share > 0 or not record.signed):  # some leave them out
         facts.append(f"{share:.0f} % of the {what} on special tokens")
     if record.target and "score" in record.checks:
         facts.append(
@@ -258,7 +261,7 @@ def _facts(record: explanation_lib.Explanation) -> list[str]:
         facts.append(f"completeness gap {record.completeness_gap:.2g}")
     told = {"score", "completeness_gap", "passed"}
     facts += [
-        f"{name.replace('_', ' ')} {format(value, '.3g') if isinstance(value, float) else value}"
+        f"{_NAMES.get(name, name.replace('_', ' '))} {format(value, '.3g') if isinstance(value, float) else value}"
         for name, value in record.checks.items()
         if name not in told
     ]

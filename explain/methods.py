@@ -10,7 +10,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import pydantic
 import tensorflow as tf
@@ -24,9 +24,11 @@ from explain import attribution
 from explain import averaged_gradients
 from explain import perturbation
 from explain import relevance
+from explain import words as words_lib
 
 Count = Annotated[int, pydantic.Field(ge=1)]
 Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 _LEDGER_TOLERANCE = {tf.float32: 1e-4, tf.float64: 1e-9}
 _ROW_SUM_TOLERANCE = 1e-5
@@ -84,6 +86,7 @@ class Method(NamedTuple):
       knows_target: False where the answer is the same whatever class is asked about.
       needs_taps: the forward pass must be built with taps.
       needs_logit: only a logit, or a difference of two, can be shared out by it.
+      word_scores: how a word's score is made of its pieces', whatever the user's choice; None leaves it to that.
     """
 
     explain: Callable[..., Attribution | tf.Tensor]
@@ -91,15 +94,17 @@ class Method(NamedTuple):
     knows_target: bool = True
     needs_taps: bool = False
     needs_logit: bool = False
+    word_scores: words_lib.Combine | None = None
 
 
-def _of_attention(processor: attention.AttentionProcessor, total: str) -> Method:
+def _of_attention(
+    processor: attention.AttentionProcessor, *, sums_to_heads: bool = False
+) -> Method:
     def explain(question: Question) -> Attribution:
-        scores = processor(question.outputs.layer_dicts())
-        sums = tf.reduce_sum(scores, axis=1)
-        if total == "heads":
-            sums /= tf.cast(tf.shape(question.outputs.attention_probs[0])[1], sums.dtype)
-        error = tf.abs(sums - 1.0)
+        scores: shapes.TokenScores = processor(question.outputs.layer_dicts())
+        heads = tf.shape(question.outputs.attention_probs[0])[1]
+        total = tf.cast(heads if sums_to_heads else 1, scores.dtype)
+        error = tf.abs(tf.reduce_sum(scores, axis=1) / total - 1.0)
         return Attribution(scores, {"row_sum_error": error}, error <= _ROW_SUM_TOLERANCE)
 
     return Method(explain, signed=False, knows_target=False)
@@ -118,7 +123,7 @@ def _integrated_gradients(
     *,
     baseline: averaged_gradients.Baseline = "pad",
     steps: Count = 16,
-    max_steps: Count = 256,
+    max_steps: Count = 512,
     tolerance: Positive = 0.01,
     tokens_at_once: Count = 4096,
 ) -> Attribution:
@@ -188,18 +193,18 @@ def _cp_lrp(question: Question, *, layers: bool = False) -> Attribution:
 
 
 def _attn_lrp(question: Question, *, layers: bool = False) -> Attribution:
-    return _shared_out(relevance.attn_lrp(question.outputs, question.score), layers)
+    return _shared_out(relevance.attn_lrp(question.outputs, question.score), layers, "softmax")
 
 
 def _epsilon_lrp(
     question: Question, *, epsilon: Positive = 1e-6, layers: bool = False
 ) -> Attribution:
     found = relevance.epsilon_lrp(question.outputs, question.score, epsilon=epsilon)
-    return _shared_out(found, layers)
+    return _shared_out(found, layers, "damped")
 
 
 def _alpha_beta_lrp(
-    question: Question, *, alpha: float = 2.0, beta: float = 1.0, layers: bool = False
+    question: Question, *, alpha: Finite = 2.0, beta: Finite = 1.0, layers: bool = False
 ) -> Attribution:
     found = relevance.alpha_beta_lrp(question.outputs, question.score, alpha=alpha, beta=beta)
     return _shared_out(found, layers)
@@ -210,14 +215,10 @@ def _bert_lrp_2021(question: Question, *, layers: bool = False) -> Attribution:
     return Attribution(found.token_scores, layer_scores=found.layer_scores if layers else None)
 
 
-def _shared_out(found: relevance.Relevance, layers: bool) -> Attribution:
+def _shared_out(found: relevance.Relevance, layers: bool, *kept_by: str) -> Attribution:
     error = found.ledger_error
-    checks = {
-        "biases": found.biases,
-        "softmax": found.softmax,
-        "damped": found.damped,
-        "ledger_error": error,
-    }
+    checks = {name: getattr(found, name) for name in ("biases", *kept_by)}
+    checks["ledger_error"] = error
     return Attribution(
         found.token_scores,
         checks,
@@ -227,10 +228,10 @@ def _shared_out(found: relevance.Relevance, layers: bool) -> Attribution:
 
 
 METHODS: dict[str, Method] = {
-    "attention_last": _of_attention(attention.average_last_layer_by_head, "one"),
-    "attention_first": _of_attention(attention.average_first_layer_by_head, "one"),
-    "rollout": _of_attention(attention.rollout, "one"),
-    "lat": _of_attention(attention.lat, "heads"),
+    "attention_last": _of_attention(attention.average_last_layer_by_head),
+    "attention_first": _of_attention(attention.average_first_layer_by_head),
+    "rollout": _of_attention(attention.rollout),
+    "lat": _of_attention(attention.lat, sums_to_heads=True),
     "gradient_sensitivity": _of_gradient(attribution.gradient_sensitivity),
     "gradient_sensitivity_squared": _of_gradient(attribution.gradient_sensitivity_squared),
     "gradient_x_input": _of_gradient(attribution.gradient_x_input, signed=True),
@@ -244,7 +245,8 @@ METHODS: dict[str, Method] = {
     "alpha_beta_lrp": Method(_alpha_beta_lrp, needs_taps=True, needs_logit=True),
     "bert_lrp_2021": Method(_bert_lrp_2021, signed=False, needs_taps=True, needs_logit=True),
     "occlusion": Method(_occlusion),
-    "random": Method(_random, signed=False, knows_target=False),
+    # summed, words of several pieces would win
+    "random": Method(_random, signed=False, knows_target=False, word_scores="first"),
 }
 
 
@@ -315,6 +317,9 @@ def _settle(name: str, method: Method, given: Mapping[str, Any]) -> dict[str, An
         for parameter in inspect.signature(method.explain).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+    missing = [key for key, p in known.items() if p.default is p.empty and key not in given]
+    if missing:
+        raise ValueError(f"options of {name} must give {', '.join(missing)}, which has no default")
     settled = {key: parameter.default for key, parameter in known.items()}
     for key, value in given.items():
         if key not in known:
@@ -322,7 +327,9 @@ def _settle(name: str, method: Method, given: Mapping[str, Any]) -> dict[str, An
                 f"options of {name} must be of {', '.join(known) or 'none at all'}; got {key!r}"
             )
         try:
-            settled[key] = pydantic.TypeAdapter(known[key].annotation).validate_python(value)
+            annotation = known[key].annotation
+            kind = Any if annotation is inspect.Parameter.empty else annotation
+            settled[key] = pydantic.TypeAdapter(kind).validate_python(value)
         except pydantic.ValidationError as error:
             told = error.errors()[0]["msg"]
             raise ValueError(f"{name}: {key} got {value!r}: {told}") from None
@@ -330,20 +337,8 @@ def _settle(name: str, method: Method, given: Mapping[str, Any]) -> dict[str, An
         raise ValueError(
             f"{name}: max_steps must be at least steps={settled['steps']}, got {settled['max_steps']}"
         )
-    return settled
-
-
-def check_score(methods: Sequence[Bound], kind: attribution.ScoreKind) -> None:
-    """Refuse a score that one of the methods cannot explain.
-
-    Raises:
-      ValueError: it is no legal score, or relevance is to share out something that is no logit.
-    """
-    legal = get_args(attribution.ScoreKind)
-    if kind not in legal:
-        raise ValueError(f"score must be one of {', '.join(legal)}; got {kind!r}")
-    linear = [bound.name for bound in methods if bound.method.needs_logit]
-    if linear and kind != "logit":
+    if {"alpha", "beta"} <= settled.keys() and abs(settled["alpha"] - settled["beta"] - 1) > 1e-9:
         raise ValueError(
-            f"score must be 'logit' for {', '.join(linear)}, which share out a sum over the last layer; got {kind!r}"
+            f"{name}: alpha - beta must be 1, or relevance is lost, got {settled['alpha']} and {settled['beta']}"
         )
+    return settled

@@ -23,8 +23,8 @@ def occlusion(
     score_fn: attribution.ScoreFn,
     special: features_lib.SpecialIds,
     *,
-    replacement: Replacement = "mask",
-    tokens_at_once: int = 4096,
+    replacement: Replacement,
+    tokens_at_once: int,
 ) -> shapes.TokenScores:
     """Return how much the score falls without each token, one at a time; 0 for special tokens.
 
@@ -94,7 +94,7 @@ def _without(
 
 
 def random(
-    outputs: classifier.BertOutputs, features: features_lib.Features, *, seed: int = 0
+    outputs: classifier.BertOutputs, features: features_lib.Features, *, seed: int
 ) -> shapes.TokenScores:
     """Return scores drawn evenly from [0, 1), a function of the seed and the text alone: the floor for every method.
 

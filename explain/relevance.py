@@ -141,7 +141,7 @@ def epsilon_rule(dense: taps_lib.Dense, gradient: tf.Tensor, *, epsilon: float) 
 
     As a gradient it needs no division by a small y: the stabiliser keeps epsilon / (abs(y) + epsilon) of each R_j.
     """
-    share = tf.math.divide_no_nan(tf.cast(epsilon, dense.y.dtype), tf.abs(dense.y) + epsilon)
+    share = tf.math.divide_no_nan(tf.constant(epsilon, dense.y.dtype), tf.abs(dense.y) + epsilon)
     kept = gradient - gradient * share
     return Passed(
         _backward(kept, dense.kernel),

@@ -7,7 +7,7 @@ name, long texts, records (`explainer`).
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ class Row(NamedTuple):
     encoding: features_lib.Encoding
     target: int = -1
     contrast: int = -1
+    with_attention: bool = True
 
 
 class Answer(NamedTuple):
@@ -70,6 +71,7 @@ class WarmModel:
         """
         self._config, self._pooling = parts.config, parts.record.pooling
         self._methods, self._processor = methods, attn_processor_fn
+        self._graphs: dict[attribution.ScoreKind, Callable[..., Answer]] = {}
         self._special = features_lib.SpecialIds.of(parts.tokenizer().vocab)
         wanted = classifier.variable_shapes(parts.config, len(parts.labels), self._pooling)
         checkpoint = str(parts.init_checkpoint)
@@ -95,8 +97,7 @@ class WarmModel:
             arrays = self._arrays([rows[index] for index in batch])
             values = tf.nest.map_structure(_to_numpy, function(*arrays))
             for place, index in enumerate(batch):
-                width, length = int(arrays[0].shape[1]), len(rows[index].encoding.tokens)
-                found[index] = _cut(values, place, width, length)
+                found[index] = _cut(values, place, int(arrays[0].shape[1]), rows[index])
         return [found[index] for index in range(len(rows))]
 
     def _arrays(self, rows: Sequence[Row]) -> list[tf.Tensor]:
@@ -127,8 +128,12 @@ class WarmModel:
 
         return _graph(predict)
 
-    @functools.cache  # noqa: B019 -- a model lives as long as its graphs
     def _explain(self, kind: attribution.ScoreKind) -> Callable[..., Answer]:
+        if kind not in self._graphs:
+            self._graphs[kind] = self._build(kind)
+        return self._graphs[kind]
+
+    def _build(self, kind: attribution.ScoreKind) -> Callable[..., Answer]:
         processor = self._processor
         with_taps = any(bound.method.needs_taps for bound in self._methods)
 
@@ -144,6 +149,22 @@ class WarmModel:
             )
 
         return _graph(explain)
+
+
+def check_score(methods: Sequence[methods_lib.Bound], kind: attribution.ScoreKind) -> None:
+    """Refuse a score that one of the methods cannot explain.
+
+    Raises:
+      ValueError: it is no legal score, or relevance is to share out something that is no logit.
+    """
+    legal = get_args(attribution.ScoreKind)
+    if kind not in legal:
+        raise ValueError(f"score must be one of {', '.join(legal)}; got {kind!r}")
+    linear = [bound.name for bound in methods if bound.method.needs_logit]
+    if linear and kind != "logit":
+        raise ValueError(
+            f"score must be 'logit' for {', '.join(linear)}, which share out a sum over the last layer; got {kind!r}"
+        )
 
 
 def _graph(function: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -169,21 +190,36 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _cut(values: Answer, place: int, width: int, length: int) -> Answer:
-    """Return one row of a batch without its padding."""
+def _cut(values: Answer, place: int, width: int, row: Row) -> Answer:
+    """Return one row of a batch without its padding, as arrays of their own, so that the batch can go."""
+    length = len(row.encoding.tokens)
 
-    def cut(array: Array) -> Array:
-        if np.ndim(array) == 0:
-            return array
-        of_row = np.asarray(array[place])
-        for axis in reversed(range(of_row.ndim)):
-            if of_row.shape[axis] != width:
+    def of_tokens(array: Array | None) -> Array | None:
+        return None if array is None else array[place, ..., :length].copy()
+
+    def of_row(found: methods_lib.Attribution) -> methods_lib.Attribution:
+        return methods_lib.Attribution(
+            of_tokens(found.token_scores),
+            {name: value[place] for name, value in found.checks.items()},
+            None if found.passed is None else found.passed[place],
+            of_tokens(found.layer_scores),
+        )
+
+    attended = None
+    if values.attention is not None and row.with_attention:
+        attended = np.asarray(values.attention[place])
+        for axis in reversed(range(attended.ndim)):
+            if attended.shape[axis] != width:
                 break
-            of_row = of_row[(slice(None),) * axis + (slice(length),)]
-        return of_row
-
-    row: Answer = tf.nest.map_structure(cut, values._replace(probabilities=0.0))
-    return row._replace(probabilities=values.probabilities[place])
+            attended = attended[(slice(None),) * axis + (slice(length),)]
+        attended = attended.copy()
+    return Answer(
+        values.probabilities[place],
+        None if values.target is None else values.target[place],
+        None if values.score is None else values.score[place],
+        {name: of_row(found) for name, found in values.attributions.items()},
+        attended,
+    )
 
 
 def _digest(values: Mapping[str, Array]) -> str:

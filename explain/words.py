@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bert import tokenization
 
-Combine: TypeAlias = Literal["sum", "mean", "max"]
+Combine: TypeAlias = Literal["sum", "mean", "max", "first"]
 
 _FULL_STOPS, _CLOSING = (
     ".!?\u2026\u3002\uff01\uff1f\uff61",
@@ -138,10 +138,15 @@ def _largest(scores: npt.NDArray[np.float32]) -> float:
     return float(scores[np.argmax(np.abs(scores))])
 
 
+def _first(scores: npt.NDArray[np.float32]) -> float:
+    return float(scores[0])
+
+
 _COMBINE: dict[str, Callable[[npt.NDArray[np.float32]], float]] = {
     "sum": _sum,
     "mean": _mean,
     "max": _largest,
+    "first": _first,
 }
 
 

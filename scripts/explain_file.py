@@ -29,6 +29,7 @@ from bert import model_folder
 from bert import options as options_lib
 from bert import project
 from bert import project_config
+from bert import windows
 from explain import explainer as explainer_lib
 from explain import explanation
 from explain import highlight
@@ -75,7 +76,7 @@ def explained(
 def reader(
     config: project_config.ProjectConfig, options: argparse.Namespace, labels: Sequence[str]
 ) -> datasets.FileProcessor:
-    """Return what reads the file; its label column only where --labels names it.
+    """Return what reads the file.
 
     Raises:
       ValueError: a column is not there.
@@ -87,12 +88,9 @@ def reader(
             options.input_file, found, "--text_column", names[:1] or project.TEXT_COLUMNS
         ),
         "text_b_column": options.text_b_column or config.text_b_column,
-        "label_column": "",  # no column bears an empty name
     }
-    if options.labels:
-        columns["label_column"] = project.usual_column(
-            options.input_file, found, "--labels", [options.labels]
-        )
+    if options.labels is not None:
+        project.usual_column(options.input_file, found, "--labels", [options.labels])
         columns["label_map"] = config.label_map
     return datasets.FileProcessor(options_lib.DataConfig.model_validate(columns), labels)
 
@@ -100,8 +98,40 @@ def reader(
 def first(
     source: datasets.FileProcessor, options: argparse.Namespace
 ) -> Iterator[datasets.InputExample]:
-    """Yield the examples of the file, --max_examples at most."""
-    return itertools.islice(source.examples(str(options.input_file), "test"), options.max_examples)
+    """Yield the examples of the file, --max_examples at most, labelled only where --labels names a column."""
+    found = source.examples(str(options.input_file), "test", options.labels)
+    return itertools.islice(found, options.max_examples)
+
+
+def require_explainable(
+    examples: Iterable[datasets.InputExample],
+    parts: model_folder.Parts,
+    target: str,
+    long_text: explainer_lib.LongText,
+) -> int:
+    """Count the examples; what would end the run halfway is told before anything heavy.
+
+    Raises:
+      ValueError: a true label that the target needs is missing, or a pair cannot be read in windows.
+    """
+    tokenizer, count = parts.tokenizer(), 0
+    lead_of_gold = target.startswith("gold-") or target.endswith("-gold")
+    needs_gold = target == "gold" or (lead_of_gold and target not in parts.labels)
+    for example in examples:
+        count += 1
+        if needs_gold and example.label is None:
+            raise ValueError(
+                f"{example.guid}: must have a true label for the target {target!r}, got none; name their column with "
+                "--labels, and label or remove the row"
+            )
+        if long_text == "window" and example.text_b is not None:
+            try:
+                windows.split(
+                    tokenizer, example.text_a, example.text_b, parts.record.max_seq_length
+                )
+            except ValueError as error:
+                raise ValueError(f"{example.guid}: {error}") from None
+    return count
 
 
 def main(options: argparse.Namespace) -> None:
@@ -109,20 +139,25 @@ def main(options: argparse.Namespace) -> None:
     config = project_config.ProjectConfig.model_construct()  # the defaults
     if options.config is not None:
         config = project_config.read(options.config, methods=methods.METHODS)
+    asked = options.method or config.method
+    method_options = project_config.options_of_methods(config, asked, methods.METHODS, methods.bind)
     model_dir = options.model_dir or config.output_dir
     folder = options.output_dir or pathlib.Path(config.output_dir) / "explanations"
-    source = reader(config, options, model_folder.load(model_dir).labels)
-    count = sum(1 for _ in first(source, options))  # a bad row is told before anything heavy
+    parts = model_folder.load(model_dir)
+    source = reader(config, options, parts.labels)
+    target, long_text = options.target or config.target, options.long_text or config.long_text
+    count = require_explainable(first(source, options), parts, target, long_text)
     explainer = model.load_explainer(
         model_dir,
-        options.method or config.method,
+        asked,
+        method_options=method_options,
         word_scores=config.word_scores,
-        long_text=options.long_text or config.long_text,
+        long_text=long_text,
     )
     tally = Tally(options.report_examples)
 
     def records() -> Iterator[explanation.Explanation]:
-        of_texts = explained(explainer, first(source, options), options.target or config.target)
+        of_texts = explained(explainer, first(source, options), target)
         for of_text in tqdm.tqdm(of_texts, "explaining", total=count, unit="text", disable=None):
             tally.add(of_text)
             yield from of_text

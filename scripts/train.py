@@ -6,7 +6,8 @@
 The same command goes on where a training was stopped. With --record_attention, <output_dir>/visualizations/training/
 gets what the tokens of that text attend to before the first step and after every so many: step_<n>.npz (`attention`
 [layer, head, query, key] of every layer; `mean_over_heads` of `layers`; `tokens`) and a picture of each of `layers`,
-the config's attention_layers. The training is the same, bit for bit. Relative paths count from the current folder.
+the config's attention_layers. The training is the same, bit for bit. <output_dir>/resolved_config.yaml says every key's
+value. Relative paths count from the current folder.
 """
 
 import argparse

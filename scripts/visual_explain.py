@@ -4,8 +4,9 @@
     python scripts/visual_explain.py --config scripts/config.yaml --input "..." --method rollout,occlusion --layers 0,-1
 
 Into <output_dir>/visualizations/ go attention_layer_<i>.png (mean over heads) of each layer, attention.npz (every layer
-and head, and the tokens), token_importance.png, explanation.html and explanation.jsonl; their paths are printed.
-Options that are left out come from the config. No display is needed.
+and head, and the tokens), token_importance.png, explanation.html and explanation.jsonl; their paths are printed, and
+pictures of an earlier text are removed. A method whose method_options in the config say `layers: true` also has
+layer_profile_<method>.png. Options that are left out come from the config. No display is needed.
 """
 
 import argparse
@@ -34,6 +35,8 @@ def explain(
     config: project_config.ProjectConfig, options: argparse.Namespace
 ) -> tuple[list[explanation.Explanation], tuple[int, ...]]:
     """Return the records of the one text, with the attention of all layers if any is to be drawn, and those layers."""
+    asked = options.method or config.method
+    method_options = project_config.options_of_methods(config, asked, methods.METHODS, methods.bind)
     model_dir = options.model_dir or config.output_dir
     if options.model_dir is None and checkpoints.latest_step(model_dir) is None:
         raise FileNotFoundError(
@@ -46,10 +49,11 @@ def explain(
     )
     explainer = model.load_explainer(
         model_dir,
-        options.method or config.method,
+        asked,
         attn_processor_fn=attention.all_layers if layers else None,
+        method_options=method_options,
         word_scores=config.word_scores,
-        long_text=config.long_text,
+        long_text=options.long_text or config.long_text,
     )
     text = options.input if options.input_b is None else (options.input, options.input_b)
     return explainer([text], options.target or config.target), layers
@@ -69,8 +73,9 @@ def main(options: argparse.Namespace) -> None:
         start = folder / "attention"
         paths += gallery.save_attention(first.attention, first.tokens, layers, start, title)
     elif layers:
-        print("no heat maps: the text is read in windows; set long_text: cut to draw its first one")
+        print("no heat maps: the text is read in windows; --long_text=cut draws its first one")
     paths += gallery.save_explanations(records, folder, "What counted in the text", picture)
+    gallery.remove_earlier(folder, paths, picture)
     print("\n".join(map(str, paths)))
 
 
@@ -92,6 +97,9 @@ def cli_main(arguments: list[str] | None = None) -> int:
         "--layers",
         type=lambda text: [int(name) for name in project_config.split_names(text)],
         help='numbers with commas, as 0,5,11; "" draws none; write --layers=-1 to begin with a minus',
+    )
+    parser.add_argument(
+        "--long_text", choices=("cut", "window"), help="cut it, or read it all in windows"
     )
     parser.add_argument(
         "--model_dir", help="a trained folder or Hugging Face classifier (output_dir)"

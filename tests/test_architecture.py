@@ -53,6 +53,7 @@ ARROWS = {  # inside a row: who imports -> what
     "explain.explanation": {"explain.words"},
     "explain.averaged_gradients": {"explain.attribution"},
     "explain.perturbation": {"explain.attribution"},
+    "explain.methods": {"explain.words"},
 }
 EXCEPTIONS = {  # (file, what it imports): inside which functions
     # explain must live where there is no Estimator

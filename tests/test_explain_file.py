@@ -151,6 +151,7 @@ def test_the_config_of_a_training_is_enough(trained, tmp_path, capsys):
         "text_column": "sentence",
         "label_map": "worst=bad,best=good,middling=so-so",
         "method": "rollout",
+        "method_options": {"random": {"seed": 3}},
         "word_scores": "mean",
         "long_text": "window",
     }
@@ -161,6 +162,9 @@ def test_the_config_of_a_training_is_enough(trained, tmp_path, capsys):
     assert explain_file.cli_main(arguments) == 0
     records = explanation.load_jsonl(trained / "explanations" / "explanations.jsonl")
     assert [(r.gold, r.method) for r in records] == [("good", "rollout"), ("bad", "rollout")]
+    assert explain_file.cli_main([*arguments, "--method=random"]) == 0
+    (drawn, _) = explanation.load_jsonl(trained / "explanations" / "explanations.jsonl")
+    assert drawn.settings["options"] == {"seed": 3}
     settings = records[0].settings
     assert (settings["word_scores"], settings["long_text"]) == ("mean", "window")
 
@@ -187,10 +191,10 @@ def test_the_config_of_a_training_is_enough(trained, tmp_path, capsys):
             ["--labels=label"],
             r"csv:1: must have a column named 'label'.*--labels",
         ),
+        (ROWS, "id,text,stars", ["--labels="], r"csv:1: must have a column named '', found"),
         (ROWS, "id,text", [], r"csv:2: a row must have 2 comma-separated cells"),
         ([], "id,text,stars", [], r"must hold a header and at least one row"),
         (ROWS, "id,text,stars", ["--target=superb"], r"a class must be one of"),
-        (ROWS, "id,text,stars", ["--method=superb"], r"a method must be one of"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_told_and_nothing_is_written(
@@ -203,13 +207,75 @@ def test_what_is_wrong_with_the_file_is_told_and_nothing_is_written(
     assert not [*(tmp_path / "explained").glob("*")]
 
 
-def test_a_bad_row_is_told_before_the_model_is_loaded(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("index", ["0", "good"])
+def test_the_nameless_index_column_of_pandas_is_no_label(command, tmp_path, capsys, index):
+    path = tmp_path / "pandas.csv"
+    path.write_text(f",text\n{index},fine\n7,dull\n")
+    assert command(path, "--method=random") == 0
+    assert "accuracy" not in capsys.readouterr().out
+    records = explanation.load_jsonl(tmp_path / "explained" / "explanations.jsonl")
+    assert [(record.text, record.gold) for record in records] == [("fine", None), ("dull", None)]
+
+
+@pytest.mark.parametrize("first", ['"label": null, "text": "fine"', '"text": "fine"'])
+def test_json_lines_may_begin_with_an_unlabelled_row(command, tmp_path, capsys, first):
+    path = tmp_path / "texts.jsonl"
+    path.write_text(f'{{{first}}}\n{{"text": "dull", "label": "bad"}}\n')
+    assert command(path, "--method=random", "--labels=label") == 0
+    records = explanation.load_jsonl(tmp_path / "explained" / "explanations.jsonl")
+    assert [record.gold for record in records] == [None, "bad"]
+    assert " of 1)" in capsys.readouterr().out
+
+
+def test_a_misspelt_method_is_wrong_usage(command, tmp_path, caplog):
+    assert command(csv_file(tmp_path), "--method=occlusoin") == 2
+    assert told(caplog).endswith("got 'occlusoin'; did you mean 'occlusion'?")
+    assert not [*(tmp_path / "explained").glob("*")]
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Fail where the model is loaded."""
+
     def load(*arguments, **settings):
         raise AssertionError("loaded")
 
     monkeypatch.setattr(explain_file.model, "load_explainer", load)
+
+
+def told(caplog):
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    return record.getMessage()
+
+
+def test_a_bad_row_is_told_before_the_model_is_loaded(command, tmp_path, no_model):
     rows = [*ROWS, ("c", "x", "superb")]
     assert command(csv_file(tmp_path, rows), "--labels=stars") == 1
+
+
+@pytest.mark.parametrize("target", ["gold", "gold-bad", "bad-gold"])
+def test_a_text_without_the_true_label_that_the_target_needs_is_named_before_anything_heavy(
+    command, tmp_path, no_model, caplog, target
+):
+    path = csv_file(tmp_path, [*ROWS, ("row-12", "so fine", "")])
+    assert command(path, "--labels=stars", f"--target={target}") == 1
+    assert told(caplog).startswith(
+        f"explain_file.py: row-12: must have a true label for the target {target!r}, got none; "
+    )
+
+
+def test_a_pair_that_no_window_holds_is_named_before_anything_heavy(
+    command, tmp_path, no_model, caplog
+):
+    long = "so very fine " * 9
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        f'{{"text": "dull", "more": "{long}"}}\n{{"text": "{long}", "more": "{long}"}}\n'
+    )
+    assert command(path, "--text_b_column=more", "--long_text=window") == 1
+    assert told(caplog).startswith(
+        "explain_file.py: test-2: the shorter text of a pair must fit half of max_seq_length="
+    )
 
 
 @pytest.mark.parametrize(

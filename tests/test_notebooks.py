@@ -1,5 +1,6 @@
 """Every notebook runs from its first cell to its last, on a tiny model and three reviews."""
 
+import ast
 import pathlib
 
 import nbclient
@@ -119,17 +120,30 @@ def test_the_lrp_notebook_states_the_patents_and_balances_its_ledger(
     outputs = run("lrp_visualize.ipynb", parameters, ROOT / "notebooks")
     assert "logit of bad: " in outputs
     assert outputs.count("'image/png'") == 3
-    for name in ("GS", "GI", "LRP", "LAT"):
+    for name in ("GS", "GI", "LRP", "LAT", "CP-LRP"):
         assert f"<th>{name}</th>" in outputs
     text = (ROOT / "notebooks" / "lrp_visualize.ipynb").read_text()
     assert "covered by patents of its inventors" in text
 
 
-def test_every_committed_notebook_was_run_and_names_methods_that_exist():
+def test_what_the_lrp_notebook_calls_the_methods_of_bert_lrp_are_theirs():
+    notebook = nbformat.read(ROOT / "notebooks" / "lrp_visualize.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.source.startswith("NAMES = ")]
+    theirs = {
+        "gradient_sensitivity_squared": "GS",
+        "gradient_x_input_squared": "GI",
+        "bert_lrp_2021": "LRP",
+        "lat": "LAT",
+    }
+    named = ast.literal_eval(source.removeprefix("NAMES = ").partition("}")[0] + "}")
+    assert named == theirs | {"cp_lrp": "CP-LRP"}
+    assert named.keys() <= methods.METHODS.keys()
+
+
+def test_every_committed_notebook_was_run_and_is_small():
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)], path.name
         assert not any(o.output_type == "error" for cell in cells for o in cell.outputs), path.name
         assert path.stat().st_size < 200_000, path.name
-    assert {"gradient_sensitivity", "gradient_x_input", "cp_lrp", "lat"} <= methods.METHODS.keys()

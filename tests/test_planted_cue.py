@@ -24,8 +24,8 @@ METHODS = (
     "epsilon_lrp",
     "alpha_beta_lrp",
     "bert_lrp_2021",
-    "occlusion",
 )
+"""Occlusion takes out a piece at a time, and the cue's other pieces still give it away."""
 
 
 def rows(rng, count: int) -> list[tuple[str, str]]:
@@ -51,7 +51,9 @@ def records(minilm_folder, tmp_path_factory):
         f"--model={minilm_folder}",
         "--max_seq_length=32",
         "--train_batch_size=16",
-        "--num_train_epochs=4",
+        "--num_train_epochs=3",
+        # where the head reads the mean of all tokens, gradient x input finds the cue in half of the texts at best
+        "--classifier_head_config=default",
         "--learning_rate=1e-4",
         "--do_train",
     ]

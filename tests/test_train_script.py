@@ -71,7 +71,7 @@ def test_the_command_of_the_readme_trains_evaluates_and_says_where(build_config,
     assert checkpoints.latest_step(tmp_path / "out") == 21
     parts = model_folder.load(tmp_path / "out")
     assert parts.labels == ["no", "yes"]
-    assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["seed"] == 12345
+    assert yaml.safe_load((tmp_path / "out" / "resolved_config.yaml").read_text())["seed"] == 12345
 
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.stdout == done.stdout

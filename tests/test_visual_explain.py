@@ -142,7 +142,9 @@ def test_the_bars_are_the_scores_of_the_method_and_each_method_has_its_own(
 
     def draw(record):
         figure = plots.token_importance(record, special_tokens=True)
-        drawn[record.method] = [bar.get_height() for bar in figure.axes[0].patches]
+        drawn[record.method] = [
+            bar.vertices[1, 1] for bar in figure.axes[0].collections[0].get_paths()
+        ]
         return figure
 
     draw.__name__ = "token_importance"
@@ -154,6 +156,46 @@ def test_the_bars_are_the_scores_of_the_method_and_each_method_has_its_own(
     for record in records:
         np.testing.assert_allclose(drawn[record.method], record.token_scores, rtol=1e-6)
     assert {"token_importance_occlusion.png", "token_importance_rollout.png"} < {*pictures(trained)}
+
+
+def test_nothing_of_an_earlier_text_stays_beside_the_new_page(trained, config):
+    arguments = [f"--config={config}", "--input=so fine", "--layers=0,1"]
+    assert visual_explain.cli_main([*arguments, "--method=rollout,random"]) == 0
+    assert visual_explain.cli_main([f"--config={config}", "--input=dull", "--layers=0"]) == 0
+    rest = ["explanation.html", "explanation.jsonl", "token_importance.png"]
+    assert pictures(trained) == ["attention.npz", "attention_layer_0.png", *rest]
+    assert visual_explain.cli_main([f"--config={config}", "--input=so", "--layers="]) == 0
+    assert pictures(trained) == rest
+
+
+def test_options_of_methods_come_from_the_config_and_layers_have_their_picture(trained, config):
+    options = {"integrated_gradients": {"baseline": "mask"}, "epsilon_lrp": {"layers": True}}
+    config.write_text(config.read_text() + yaml.safe_dump({"method_options": options}))
+    arguments = [f"--config={config}", f"--input={TEXT}", "--layers="]
+    assert visual_explain.cli_main(arguments) == 0  # options of a method not asked for lie idle
+    (record,) = explanation.load_jsonl(trained / "visualizations" / "explanation.jsonl")
+    assert record.settings["options"]["baseline"] == "mask"
+    assert "layer_profile_epsilon_lrp.png" not in pictures(trained)
+    assert visual_explain.cli_main([*arguments, "--method=epsilon_lrp"]) == 0
+    assert "layer_profile_epsilon_lrp.png" in pictures(trained)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"rolout": {}}, r"method_options must be for .* got some for rolout"),
+        ({"cp_lrp": {"epsilon": 1}}, r"options of cp_lrp must be of layers; got 'epsilon'"),
+        (
+            {"integrated_gradients": {"baseline": "zero!"}},
+            r"integrated_gradients: baseline got 'zero!'",
+        ),
+    ],
+)
+def test_a_wrong_option_is_the_configs_problem(trained, config, caplog, options, expected):
+    config.write_text(config.read_text() + yaml.safe_dump({"method_options": options}))
+    assert visual_explain.cli_main([f"--config={config}", f"--input={TEXT}"]) == 2
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    assert re.search(expected, record.getMessage())
 
 
 def test_target_pair_and_output_folder_can_be_chosen(trained, config, tmp_path, capsys):
@@ -171,7 +213,7 @@ def test_all_targets_have_a_picture_each(trained, config):
     arguments = [f"--config={config}", f"--input={TEXT}", "--target=all", "--layers="]
     assert visual_explain.cli_main([*arguments, "--method=gradient_x_input"]) == 0
     assert [name for name in pictures(trained) if name.endswith("png")] == [
-        f"token_importance_class_{index}.png" for index in range(3)
+        f"token_importance_target_{index}.png" for index in range(3)
     ]
 
 
@@ -190,9 +232,9 @@ def test_a_method_and_a_picture_of_ones_own_plug_in_from_the_folder_of_the_comma
 
 
 def test_a_text_read_in_windows_has_no_heat_map_and_says_so(trained, config, capsys):
-    config.write_text(config.read_text() + "long_text: window\nword_scores: max\n")
+    config.write_text(config.read_text() + "word_scores: max\n")
     text = "the film was so very fine and it was so very dull"
-    arguments = [f"--config={config}", f"--input={text}", "--method=random"]
+    arguments = [f"--config={config}", f"--input={text}", "--method=lat", "--long_text=window"]
     assert visual_explain.cli_main(arguments) == 0
     assert "no heat maps: the text is read in windows" in capsys.readouterr().out
     (record,) = explanation.load_jsonl(trained / "visualizations" / "explanation.jsonl")
@@ -208,7 +250,7 @@ def test_a_text_read_in_windows_has_no_heat_map_and_says_so(trained, config, cap
             2,
             r"attention_layers: must be from -2 to 1 in a model of 2 layers, got 2",
         ),
-        (["--method=integrated_gradient"], 1, r"did you mean 'integrated_gradients'\?"),
+        (["--method=integrated_gradient"], 2, r"did you mean 'integrated_gradients'\?"),
         (["--target=superb"], 1, r"a class must be one of 'bad', 'good', 'so-so'"),
         (["--picture=pie"], 1, r"picture must be one of token_importance"),
         (["--model_dir=no/such/folder/at/all"], 1, r"no/such/folder/at/all"),

@@ -77,6 +77,13 @@ def test_a_test_file_may_be_unlabelled_as_a_whole_or_in_part(tmp_path):
     assert [example.label for example in processor.get_test_examples("")] == [None, None, "no"]
 
 
+def test_without_a_label_column_no_cell_is_taken_for_a_label(tmp_path):
+    path = save(tmp_path / "a.csv", [("1", "so"), ("superb", "fine")], ("", "text"))
+    processor = datasets.FileProcessor(options_lib.DataConfig(label_column=""), ["0", "1"])
+    found = list(processor.examples(path, "test", None))
+    assert [(example.text_a, example.label) for example in found] == [("so", None), ("fine", None)]
+
+
 @pytest.mark.parametrize(
     ("values", "label_map", "known", "expected"),
     [

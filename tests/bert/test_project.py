@@ -93,6 +93,12 @@ def test_json_lines_are_read_too(build_config):
     assert [(e.text_a, e.label) for e in found.train] == [('fine, "so" fine', "1"), ("dull", "0")]
 
 
+def test_an_unlabelled_first_row_of_json_lines_is_named_not_its_column_missed(build_config):
+    content = '{"text": "fine", "label": null}\n{"text": "dull", "label": 0}\n'
+    with pytest.raises(ValueError, match=r"reviews.jsonl:1: 'label' must be text .*, got null"):
+        project.prepare(build_config(content, "reviews.jsonl"))
+
+
 def test_a_column_of_another_name_is_asked_for_by_its_key(build_config):
     config = build_config(table("comment", "label"))
     with pytest.raises(
@@ -128,13 +134,24 @@ def test_a_training_is_evaluated_and_goes_on_only_with_the_same_rows_held_out(bu
     result = project.evaluate(found, found.dev)
     assert (result.right, result.count, result.accuracy) == (8, 8, 1.0)
     assert "eval_accuracy = 1.0" in (found.folder / "eval_results.txt").read_text()
-    assert project_config.read(found.folder / "config.yaml") == config
+    assert project_config.read(found.folder / "resolved_config.yaml") == config
 
     assert project.prepare(config.changed(num_epochs=30)).plan().done == 200
     with pytest.raises(
         ValueError, match=r"as it was begun, .* seed \(12345 there, 7 now\); restore"
     ):
         project.prepare(config.changed(seed=7))
+
+
+def test_a_config_of_the_users_own_in_the_output_folder_stays_as_it_is(build_config, monkeypatch):
+    found = project.prepare(build_config(table()))
+    monkeypatch.setattr(project.training, "train", lambda *arguments: found.plan())
+    found.folder.mkdir()
+    (found.folder / "config.yaml").write_text("seed: 7  # my lucky one\n")
+    project.run(found, lambda step, loss: None)
+    assert (found.folder / "config.yaml").read_text() == "seed: 7  # my lucky one\n"
+    assert project_config.read(found.folder / "resolved_config.yaml") == found.config
+    assert project.prepare(found.config).config == found.config
 
 
 def test_examples_without_labels_are_not_evaluated(build_config):

@@ -159,6 +159,42 @@ def test_a_model_that_cannot_be_had_is_a_problem_of_its_key(tmp_path):
     assert line == "F:1: model: weights 'minilm-l6' could not be fetched"
 
 
+class Named:
+    def __init__(self, name):
+        self.name = name.rpartition(":")[2]
+
+
+def test_options_are_those_of_the_methods_asked_for_and_all_of_them_are_checked(tmp_path):
+    given = {"rollout": {"residual": True}, "explain": {"depth": 2}}
+    config = project_config.read(config_file(tmp_path, NEEDED | {"method_options": given}))
+    checked = []
+
+    def bind(names, options):
+        checked.append((names, options))
+        return [Named(name) for name in names]
+
+    found = project_config.options_of_methods(config, ["mine:explain"], METHODS, bind)
+    assert found == {"explain": {"depth": 2}}
+    assert checked == [(["mine:explain", "rollout"], given)]
+
+
+def test_what_methods_cannot_have_is_the_configs_problem(tmp_path):
+    config = project_config.read(config_file(tmp_path, NEEDED))
+
+    def refuse(names, options):
+        raise ValueError(f"no method {names[0]}")
+
+    with pytest.raises(project_config.ConfigError, match=r"method_options: no method rolout$"):
+        project_config.options_of_methods(config, ["rolout"], METHODS, refuse)
+
+
+@pytest.mark.parametrize("key", ["model", "output_dir", "data_path", "dev_path", "test_path"])
+def test_every_path_may_begin_at_home(tmp_path, monkeypatch, key):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = project_config.read(config_file(tmp_path, NEEDED | {key: "~/there"}))
+    assert getattr(config, key) == f"{tmp_path}/there"
+
+
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [([], ()), ([0, 5, 11], (0, 5, 11)), ([-1, -12], (11, 0)), ([11, -1, 3], (11, 3))],
@@ -199,12 +235,6 @@ def test_the_training_is_the_one_that_the_command_line_would_run(tmp_path):
     assert (options.do_train, options.do_eval, options.do_predict) == (True, False, False)
 
 
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    config = project_config.read(config_file(tmp_path, NEEDED | {"output_dir": "~/out"}))
-    assert config.output_dir == f"{tmp_path}/out"
-
-
 def test_the_help_names_every_key_with_its_meaning():
     told = project_config.describe()
     for name, field in project_config.ProjectConfig.model_fields.items():
@@ -226,6 +256,6 @@ def test_the_committed_config_is_whole_and_speaks_of_files_that_are_there(monkey
         for line in (ROOT / "scripts" / "config.yaml").read_text().splitlines()
         if line.startswith("# ") and ": " in line.partition("#")[2] and line.count("#") == 2
     ]
-    assert len(commented) == 5
+    assert len(commented) == 6
     (key_names,) = [set(yaml.safe_load("\n".join(commented)))]
     assert key_names <= set(project_config.ProjectConfig.model_fields)

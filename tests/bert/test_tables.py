@@ -101,6 +101,14 @@ def test_lines_are_counted_in_the_file_not_in_the_rows(tmp_path):
     assert lines == {".tsv": [2, 4], ".csv": [2, 3], ".jsonl": [1, 3]}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".jsonl.gz"])
+def test_the_names_of_the_columns_are_those_of_the_header_or_of_any_json_row(tmp_path, suffix):
+    text = '{"a": 1, "b": null}\n{"c": "", "a": 2}\n' if "json" in suffix else "a,b,c\n1,,\n"
+    assert tables.column_names(write(tmp_path, f"a{suffix}", text)) == ["a", "b", "c"]
+    empty = "a,b,c\n" if suffix == ".csv" else ""
+    assert tables.column_names(write(tmp_path, f"b{suffix}", empty)) == []
+
+
 def test_numbers_in_json_stay_as_they_are_spelled(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"a": 1.50, "b": 1e2, "c": -0, "d": true, "e": false}\n')
     assert table(path) == [(1, {"a": "1.50", "b": "1e2", "c": "-0", "d": "true", "e": "false"})]

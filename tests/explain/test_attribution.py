@@ -61,7 +61,8 @@ def test_where_no_class_is_asked_for_the_predicted_one_is_explained(target):
 
 def test_a_class_that_is_asked_for_stays():
     logits = tf.constant([[1.0, 2.0, 4.0], [0.5, 0.0, -1.0]])
-    found = attribution.with_targets(asked(tf.constant([1, -1]), tf.constant([0, -1])), logits)
+    as_numpy_makes_it = tf.constant([1, -1], tf.int64)
+    found = attribution.with_targets(asked(as_numpy_makes_it, tf.constant([0, -1])), logits)
     assert found.target.numpy().tolist() == [1, 0]
     assert found.contrast.numpy().tolist() == [0, -1]
 
@@ -119,6 +120,36 @@ def test_chefer_equals_its_rules_in_numpy(config, weights):
             raising = np.maximum(gradient[b] * attention[b], 0.0).mean(axis=0)
             carried = carried + raising @ carried
         np.testing.assert_allclose(found[b], (carried - np.eye(7))[0], rtol=1e-9)
+
+
+def test_chefer_starts_from_every_token_where_the_head_reads_their_mean(config):
+    weights = tiny_model.variables(config, "global_average_pool")
+
+    def parts(outputs, score):
+        return tf.gradients(score, list(outputs.attention_probs)), list(outputs.attention_probs)
+
+    pooling = {"pooling": "global_average_pool"}
+    gradients, probs = tiny_model.explain(parts, weights, config, with_taps=False, **pooling)
+    found = tiny_model.ask("chefer", weights, config, **pooling).token_scores
+    for b in range(2):
+        start = tiny_model.MASK[b] / tiny_model.MASK[b].sum()
+        carried = np.eye(7)
+        for gradient, attention in zip(gradients, probs, strict=True):
+            raising = np.maximum(gradient[b] * attention[b], 0.0).mean(axis=0)
+            carried = carried + raising @ carried
+        np.testing.assert_allclose(found[b], start @ carried - start, rtol=1e-9, atol=1e-15)
+
+
+def test_chefer_of_one_head_and_layer_by_hand():
+    """Two tokens, [CLS] read: its row of gradient times attention, without what lowers the score."""
+    probs = tf.constant([[[[0.25, 0.75], [0.5, 0.5]]]])
+    gradient = tf.constant([[[[2.0, 4.0], [7.0, 7.0]]]])
+    read = tf.constant([[[3.0], [0.0]]])
+    outputs = classifier.BertOutputs(read, read, (read,), (probs,), read, read, read, None)
+    found = attribution.chefer(outputs, attribution.Gradients(read, read, (gradient,), read))
+    np.testing.assert_allclose(found, [[0.5, 3.0]])
+    lowering = attribution.Gradients(read, read, (-gradient,), read)
+    np.testing.assert_array_equal(attribution.chefer(outputs, lowering), [[0.0, 0.0]])
 
 
 @pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients"])

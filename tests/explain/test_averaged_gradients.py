@@ -81,14 +81,14 @@ def test_steps_double_until_the_gap_is_small_enough_for_each_text_alone(config, 
         return np.abs(integrate(weights, config, steps).checks["completeness_gap"])
 
     rise = integrate(weights, config, 2)
-    ladder = [2, 4, 8, 16, 32, 64]
+    ladder = [2, 4, 8, 16]
     by_steps = {steps: gaps(steps) for steps in ladder}
     score = rise.token_scores.sum(axis=1) - rise.checks["completeness_gap"]
-    tolerance = 0.005
+    tolerance = 0.03
     allowed = np.maximum(tolerance * np.abs(score), 1e-3)
     expected = [next(s for s in ladder if by_steps[s][row] <= allowed[row]) for row in range(2)]
     found = tiny_model.ask(
-        "integrated_gradients", weights, config, steps=2, max_steps=64, tolerance=tolerance
+        "integrated_gradients", weights, config, steps=2, max_steps=16, tolerance=tolerance
     )
     assert found.checks["steps"].tolist() == expected
     assert max(expected) > 2
@@ -105,6 +105,14 @@ def test_a_gap_that_stays_open_at_the_cap_is_returned_and_fails_the_check(config
     assert found.checks["steps"].tolist() == [2, 2]
     assert np.abs(found.checks["completeness_gap"]).min() > 1e-3
     assert not found.passed.any()
+
+
+def test_a_model_that_gives_no_number_gives_no_scores(config, weights):
+    broken = weights | {"output_bias": weights["output_bias"] * np.nan}
+    found = tiny_model.ask("integrated_gradients", broken, config, steps=1, max_steps=2)
+    assert found.checks["steps"].tolist() == [2, 2]
+    assert not found.passed.any()
+    assert np.isnan(found.checks["completeness_gap"]).all()
 
 
 def test_the_size_of_groups_changes_nothing(config, weights):
@@ -149,7 +157,7 @@ def test_gauss_legendre_is_exact_for_polynomials_of_its_degree(power, steps):
             del batch, at
             logits = tf.reduce_sum(embeddings**power, axis=[1, 2])[:, tf.newaxis]
             return classifier.BertOutputs(
-                embeddings, embeddings, (), (), embeddings[:, 0], logits, x, rerun
+                embeddings, embeddings, (embeddings,), (), embeddings[:, 0], logits, x, rerun
             )
 
         batch = tiny_model.batch(*(np.ones((1, 3), np.int32),) * 3)

@@ -50,6 +50,59 @@ def test_the_heat_map_shows_the_saved_matrix_with_the_tokens_beside_it(tmp_path,
     assert axes.get_title() == "t: layer 1, mean over heads"
 
 
+def test_heat_maps_of_several_layers_have_one_scale(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(gallery, "save_figure", lambda figure, path: drawn.append(figure))
+    even, sharp = np.full((2, 3, 3), 1 / 3, np.float32), np.stack([np.eye(3, dtype=np.float32)] * 2)
+    gallery.save_attention(np.stack([even, sharp, even]), list("abc"), (0, 1), tmp_path / "a", "t")
+    assert [figure.axes[0].collections[0].get_clim() for figure in drawn] == [(0.0, 1.0)] * 2
+
+
+def test_several_texts_and_leads_have_a_picture_each(build_record, tmp_path):
+    leads = ("negative-positive", "positive-negative")
+    records = [
+        build_record(text, guid=guid, method="ig", target=target)
+        for text, guid in (("so fine", "a"), ("so dull", "b"))
+        for target in leads
+    ]
+    paths = gallery.save_explanations(records, tmp_path, "title")
+    assert [path.name for path in paths[:-2]] == [
+        f"token_importance_text_{text}_target_{target}.png" for text in (0, 1) for target in (0, 1)
+    ]
+    assert all(path.is_file() for path in paths)
+    of_own_target = [
+        build_record("so fine", guid="a", target="positive"),
+        build_record("so dull", guid="b", target="negative"),
+    ]
+    paths = gallery.save_explanations(of_own_target, tmp_path, "title")
+    assert [path.name for path in paths[:-2]] == [
+        f"token_importance_text_{text}.png" for text in (0, 1)
+    ]
+
+
+def test_a_record_that_followed_the_layers_has_their_picture_too(build_record, tmp_path):
+    layer_scores = np.arange(12, dtype=np.float32).reshape(3, 4)
+    followed = build_record("so fine", method="cp_lrp", layer_scores=layer_scores)
+    names = [path.name for path in gallery.save_explanations([followed], tmp_path, "title")]
+    assert names[:2] == ["token_importance.png", "layer_profile_cp_lrp.png"]
+    assert (tmp_path / names[1]).read_bytes().startswith(PNG)
+
+
+def test_pictures_of_an_earlier_answer_are_removed_and_nothing_else(tmp_path):
+    left = ["attention.npz", "attention_layer_11.png", "layer_profile_cp_lrp.png"]
+    left += ["token_importance.png", "token_importance_rollout.png", "words_in_order.png"]
+    others = [
+        "my_token_importance.png",
+        "attention.png",
+        "token_importance.svg",
+        "explanation.html",
+    ]
+    for name in [*left, *others, "attention_layer_0.png"]:
+        (tmp_path / name).touch()
+    gallery.remove_earlier(tmp_path, [tmp_path / "attention_layer_0.png"], words_in_order)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "attention_layer_0.png"}
+
+
 def test_one_method_has_one_picture_and_several_have_one_each(build_record, tmp_path):
     one = [build_record("so fine", method="rollout")]
     paths = gallery.save_explanations(one, tmp_path / "one", "title")
@@ -65,8 +118,8 @@ def test_one_method_has_one_picture_and_several_have_one_each(build_record, tmp_
     paths = gallery.save_explanations(several, tmp_path / "several", "title")
     assert [path.name for path in paths[:-2]] == [
         "token_importance_rollout.png",
-        "token_importance_ig_class_0.png",
-        "token_importance_ig_class_1.png",
+        "token_importance_ig_target_0.png",
+        "token_importance_ig_target_1.png",
     ]
     assert all(path.read_bytes().startswith(PNG) for path in paths[:-2])
     assert "title" in paths[-2].read_text()

@@ -85,17 +85,20 @@ def test_window_scores_sum_to_the_mean_score_and_cover_every_word(folder):
     assert np.abs(integrated.scores).min() > 0
 
 
-def test_windows_answer_with_the_mean_of_their_probabilities_and_explain_that_class(folder):
+def test_windows_answer_with_their_mean_logits_and_explain_that_class(folder):
     explain = model.load_explainer(folder, ["gradient_x_input"], long_text="window")
     (record,) = explain([LONG])
     parts = windows.split(
         tokenization.FullTokenizer(folder / "vocab.txt"), LONG, None, classifier_folder.LENGTH
     )[1]
     texts = [LONG[w.encoding.tokens[1].start : w.encoding.tokens[-2].end] for w in parts]
-    expected = explain.probabilities(texts).mean(axis=0)
+    odds = np.exp(np.log(explain.probabilities(texts).astype(np.float64)).mean(axis=0))
+    expected = odds / odds.sum()
     np.testing.assert_allclose(record.probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(explain.probabilities([LONG])[0], expected, atol=1e-6)
     assert record.target == record.predicted == explain.labels[int(np.argmax(expected))]
+    every = [r.checks["score"] for r in explain([LONG], target="all")]
+    np.testing.assert_allclose(np.exp(every) / np.exp(every).sum(), expected, atol=1e-6)
 
 
 def test_short_texts_get_the_same_answer_cut_or_in_windows(folder):

@@ -3,6 +3,7 @@ import tensorflow as tf
 
 from bert import features
 from explain import methods
+from explain import warm
 
 NAMES = [  # users write these: they stay
     "attention_last",
@@ -30,6 +31,15 @@ def half_of_each(question, *, share: float = 0.5):
     return tf.ones_like(question.features.input_ids, tf.float64) * share
 
 
+def needs_a_share(question, *, share):
+    return tf.ones_like(question.features.input_ids, tf.float64) * share
+
+
+def test_an_option_without_annotation_takes_any_value():
+    (bound,) = methods.bind([needs_a_share], {"needs_a_share": {"share": "0.25"}})
+    assert bound.options == {"share": "0.25"}
+
+
 def test_the_methods_have_the_names_that_users_write():
     assert sorted(methods.METHODS) == sorted(NAMES)
 
@@ -54,7 +64,7 @@ def test_defaults_are_filled_in_and_given_options_win():
     assert first.options == {
         "baseline": "pad",
         "steps": 5,
-        "max_steps": 256,
+        "max_steps": 512,
         "tolerance": 0.01,
         "tokens_at_once": 4096,
     }
@@ -104,6 +114,9 @@ def test_a_function_of_ones_own_is_a_method_by_its_name():
             r"max_steps must be at least steps=16, got 8",
         ),
         (["smoothgrad"], {"smoothgrad": {"noise_level": -1}}, ValueError, r"noise_level got -1"),
+        (["alpha_beta_lrp"], {"alpha_beta_lrp": {"alpha": 3}}, ValueError, r"must be 1, .*got 3"),
+        (["alpha_beta_lrp"], {"alpha_beta_lrp": {"alpha": float("nan")}}, ValueError, r"got nan"),
+        ([needs_a_share], None, ValueError, r"of needs_a_share must give share, which has no def"),
     ],
 )
 def test_a_wrong_method_or_option_is_refused_with_what_is_legal(asked, options, error, told):
@@ -113,8 +126,8 @@ def test_a_wrong_method_or_option_is_refused_with_what_is_legal(asked, options, 
 
 def test_only_a_logit_can_be_shared_out_by_relevance():
     bound = methods.bind(["lat", "cp_lrp"])
-    methods.check_score(bound, "logit")
+    warm.check_score(bound, "logit")
     with pytest.raises(ValueError, match=r"must be 'logit' for cp_lrp, .*got 'probability'"):
-        methods.check_score(bound, "probability")
+        warm.check_score(bound, "probability")
     with pytest.raises(ValueError, match=r"one of logit, log_probability, probability; got 'odds'"):
-        methods.check_score(bound, "odds")
+        warm.check_score(bound, "odds")

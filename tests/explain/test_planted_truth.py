@@ -23,7 +23,9 @@ def planted(features) -> classifier.BertOutputs:
         total = tf.reduce_sum(weights, axis=1) + 7.0
         logits = tf.stack([tf.zeros_like(total), total], axis=1)
         table = tf.constant(TABLE)
-        return classifier.BertOutputs(embeddings, embeddings, (), (), logits, logits, table, rerun)
+        return classifier.BertOutputs(
+            embeddings, embeddings, (embeddings,), (), logits, logits, table, rerun
+        )
 
     return rerun(tf.gather(tf.constant(TABLE), features.input_ids), features)
 

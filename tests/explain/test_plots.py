@@ -44,6 +44,15 @@ def test_the_mesh_is_the_matrix_and_the_ticks_are_the_tokens(matrix):
     assert mesh.norm.vmax == matrix.max()
 
 
+def test_layers_to_be_compared_can_share_a_scale(matrix):
+    matrix = matrix[:6, :6]
+    axes, scale = plots.attention_heatmap(matrix, TOKENS, "title", vmax=0.875).axes
+    (mesh,) = axes.collections
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (0.0, 0.875)
+    np.testing.assert_array_equal(np.reshape(mesh.get_array(), (6, 6)), matrix)
+    assert scale.get_ylim() == (0.0, 0.875)  # the scale is printed
+
+
 def test_the_first_token_is_at_the_top_left_and_axes_say_which_is_which(matrix):
     axes = plots.attention_heatmap(matrix, TOKENS, "my title").axes[0]
     assert axes.yaxis_inverted()

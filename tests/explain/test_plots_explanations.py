@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 from matplotlib import pyplot
+from matplotlib.backends import backend_agg
 
 from explain import palette
 from explain import plots
@@ -39,6 +40,17 @@ def title(figure) -> str:
     return figure.axes[0].get_title().replace("\n", " ")
 
 
+def bars_of(figure):
+    """Return the places, heights and colours of the bars, which all stand on 0."""
+    bars = figure.axes[0].collections[0]
+    corners = np.array([path.vertices[:4] for path in bars.get_paths()])  # from the left foot on
+    np.testing.assert_array_equal(corners[:, [0, 3], 1], 0.0)
+    np.testing.assert_array_equal(corners[:, 1, 1], corners[:, 2, 1])
+    np.testing.assert_allclose(corners[:, 2, 0] - corners[:, 1, 0], 0.8)
+    shades = [colors.to_hex(colour) for colour in bars.get_facecolors()]
+    return corners[:, 1:3, 0].mean(axis=1), corners[:, 1, 1], shades
+
+
 def mesh_of(figure):
     """Return the mesh of a figure and its values, rows as drawn from the top."""
     axes = figure.axes[0]
@@ -48,12 +60,11 @@ def mesh_of(figure):
 
 
 def test_bars_are_the_scores_in_reading_order(signed):
-    axes = plots.token_importance(signed).axes[0]
+    figure = plots.token_importance(signed)
+    axes, (places, heights, _) = figure.axes[0], bars_of(figure)
     assert labels(axes.xaxis) == ["not", "bad", "film"]
-    assert [bar.get_height() for bar in axes.patches] == [0.5, -1.0, 0.25]
-    np.testing.assert_array_equal(
-        [bar.get_x() + bar.get_width() / 2 for bar in axes.patches], [0, 1, 2]
-    )
+    assert heights.tolist() == [0.5, -1.0, 0.25]
+    np.testing.assert_array_equal(places, [0, 1, 2])
     np.testing.assert_array_equal(axes.get_xticks(), [0, 1, 2])
     low, high = axes.get_ylim()
     assert low == -high  # so that 0 is in the middle
@@ -62,17 +73,15 @@ def test_bars_are_the_scores_in_reading_order(signed):
 
 
 def test_bars_towards_are_blue_and_away_orange_by_their_share(signed):
-    axes = plots.token_importance(signed).axes[0]
     expected = [palette.diverging(share)[0] for share in (0.5, -1.0, 0.25)]
-    assert [colors.to_hex(bar.get_facecolor()) for bar in axes.patches] == expected
+    assert bars_of(plots.token_importance(signed))[2] == expected
 
 
 def test_unsigned_bars_have_one_hue_and_begin_at_zero(build_record):
     record = build_record("a film", scores=[0.5, 0.25, 0.125, 0.125])
-    axes = plots.token_importance(record).axes[0]
-    expected = [palette.sequential(share)[0] for share in (1.0, 0.5)]
-    assert [colors.to_hex(bar.get_facecolor()) for bar in axes.patches] == expected
-    assert axes.get_ylim()[0] == 0.0
+    figure = plots.token_importance(record)
+    assert bars_of(figure)[2] == [palette.sequential(share)[0] for share in (1.0, 0.5)]
+    assert figure.axes[0].get_ylim()[0] == 0.0
 
 
 def test_special_tokens_are_drawn_when_asked_for_or_told_of(signed):
@@ -98,8 +107,9 @@ def test_no_tokens_are_an_error(signed):
 
 def test_scores_that_are_no_numbers_are_crosses_beside_the_bars(signed):
     scores = np.array([0.0, np.nan, -1.0, np.inf, 0.0], np.float32)
-    axes = plots.token_importance(dataclasses.replace(signed, token_scores=scores)).axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [-1.0]
+    figure = plots.token_importance(dataclasses.replace(signed, token_scores=scores))
+    axes, (places, heights, _) = figure.axes[0], bars_of(figure)
+    assert (places.tolist(), heights.tolist()) == ([1.0], [-1.0])
     (crosses,) = [line for line in axes.lines if line.get_marker() == "x"]
     np.testing.assert_array_equal(crosses.get_xydata(), [[0, 0], [2, 0]])
     assert axes.get_legend().get_texts()[0].get_text() == "not finite"
@@ -201,6 +211,55 @@ def test_pictures_of_any_length_have_a_bounded_size_and_labels_that_do_not_overl
         assert len(ticks) == columns
         inches = min(48.0, max(4.0, 0.22 * columns))
         assert ticks[0].get_fontsize() / 72 < inches / columns  # 72 points an inch
+
+
+@pytest.mark.parametrize(("tokens", "are_named"), [(1728, True), (1729, False)])
+def test_labels_below_one_point_are_left_out_and_the_picture_says_so(
+    build_record, tokens, are_named
+):
+    # 48 inches of 72 points, half of them for letters: 1728 points
+    text = " ".join(["word"] * (tokens - 2))
+    layers = np.ones((2, tokens))
+    layers[0, 0] = np.nan
+    record = build_record(text, signed=True, target="positive", layer_scores=layers)
+    told = "" if are_named else f"{tokens} labels are left out: too small to read"
+    bars = plots.token_importance(record, special_tokens=True).axes[0]
+    cells = plots.layer_profile(record).axes[0]
+    for axes in (bars, cells):
+        assert len(axes.get_xticks()) == (tokens if are_named else 0)
+    assert bars.get_xlabel() == told
+    grey = "grey: the score is not finite"
+    assert cells.get_xlabel() == (f"{grey}; {told}" if told else grey)
+    assert labels(cells.yaxis) == ["embeddings", "after layer 0"]
+
+
+def test_all_bars_are_one_drawing_however_many_there_are(build_record):
+    # a patch a bar took minutes for the windows of a long text
+    scores = np.random.default_rng(3).normal(size=20_002)
+    record = build_record(
+        " ".join(["word"] * 20_000), scores=scores, signed=True, target="positive"
+    )
+    figure = plots.token_importance(record)
+    axes = figure.axes[0]
+    assert len(axes.patches) == 0
+    assert len(axes.collections) == 1
+    np.testing.assert_array_equal(bars_of(figure)[1], scores[1:-1].astype(np.float32))
+
+
+def test_a_bar_narrower_than_a_pixel_is_seen_in_its_own_colour(build_record):
+    scores = np.zeros(20_002)
+    scores[7_000], scores[14_000] = 1.0, -1.0
+    record = build_record(
+        " ".join(["word"] * 20_000), scores=scores, signed=True, target="positive"
+    )
+    figure = plots.token_importance(record)
+    canvas = backend_agg.FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba()).astype(int)
+    spread = pixels[..., 2] - pixels[..., 0]  # of blue over red
+    middle = len(pixels) // 2
+    assert np.any(spread[:middle] > 40)
+    assert np.any(spread[middle:] < -40)
 
 
 def test_scripts_of_the_world_and_formulas_are_drawn_without_a_warning(build_record):

@@ -190,7 +190,7 @@ def test_a_piece_that_is_no_number_makes_its_word_none_in_every_way(tokenizer):
 
 
 def test_an_unknown_way_to_combine_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match=r"by one of sum, mean, max; got 'average'"):
+    with pytest.raises(ValueError, match=r"by one of sum, mean, max, first; got 'average'"):
         words.to_words([""], (CLS, SEP), np.ones(2, np.float32), "average")
 
 
