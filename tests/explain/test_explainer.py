@@ -1,50 +1,21 @@
-import gc
-import json
-import pathlib
-import resource
-import shutil
-import weakref
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from bert import classifier
-from bert import config as config_lib
 from bert import datasets
 from bert import export
 from bert import features
 from bert import input_fn
 from bert import model_folder
 from explain import attention
-from explain import explainer as explainer_lib
 from explain import methods
 from explain import model
 from tests.explain import classifier_folder
+from tests.explain import explained
 
-TEXTS = [
-    "The film was so fine!",
-    "dull",
-    ("it was very dull and", "I fine me"),
-    "a a the Ünknown it",
-]
-FIVE = ("gradient_sensitivity", "gradient_x_input", "cp_lrp", "attn_lrp", "chefer")
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_release, tmp_path_factory):
-    return classifier_folder.make(tmp_path_factory.mktemp("classifier"), tiny_release)
-
-
-@pytest.fixture(scope="module")
-def explainer(folder) -> explainer_lib.Explainer:
-    asked = (*FIVE, "integrated_gradients", "rollout")
-    return model.load_explainer(folder, asked, attn_processor_fn=attention.all_layers)
-
-
-@pytest.fixture(scope="module")
-def records(explainer):
-    return explainer(TEXTS, labels=["good", None, 0, "so-so"])
+TEXTS, FIVE = explained.TEXTS, explained.FIVE
+folder, explainer, records = explained.folder, explained.explainer, explained.records
 
 
 def test_there_is_one_record_a_text_and_method_in_that_order(explainer, records):
@@ -95,96 +66,10 @@ def test_texts_alone_and_together_get_the_same_scores(explainer, records):
         np.testing.assert_allclose(record.token_scores, single.token_scores, atol=1e-5)
 
 
-def test_an_explanation_leaves_the_answer_alone(folder, explainer):
+def test_an_explanation_leaves_the_answer_alone(explainer):
     plain = explainer.probabilities(TEXTS)
-    explained = np.stack([r.probabilities for r in explainer(TEXTS)[::7]])
-    np.testing.assert_allclose(explained, plain, atol=1e-6)
-
-
-def test_without_the_remapper_the_answer_is_the_same_to_the_bit(folder):
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"remapper": False})
-    try:
-        fresh = model.load_explainer(folder, ["gradient_x_input", "chefer"])
-        plain = fresh.probabilities(TEXTS)
-        explained = np.stack([r.probabilities for r in fresh(TEXTS)[::2]])
-    finally:
-        tf.config.optimizer.set_experimental_options({"remapper": before.get("remapper", True)})
-    np.testing.assert_array_equal(explained, plain)
-
-
-def test_the_predicted_class_is_explained_unless_another_is_asked_for(explainer, records):
-    assert all(r.target == r.predicted for r in records if r.method != "rollout")
-    assert {r.target for r in records if r.method == "rollout"} == {""}
-    by_label, by_index, by_text = (explainer(TEXTS[:1], target=name) for name in ("bad", 0, "0"))
-    assert [r.target for r in by_text] == [r.target for r in by_index]
-    for first, second in zip(by_label, by_index, strict=True):
-        assert first.target == second.target == ("" if first.method == "rollout" else "bad")
-        np.testing.assert_array_equal(first.scores, second.scores)
-    gold = explainer(TEXTS[:2], target="gold", labels=["so-so", 1])
-    assert [gold[0].target, gold[7].target] == ["so-so", "good"]
-
-
-def test_all_classes_are_explained_in_one_call(explainer):
-    found = explainer(TEXTS[:1], target="all")
-    per_class = [(r.method, r.target) for r in found if r.method != "rollout"]
-    assert per_class == [
-        (name, label)
-        for name in (*FIVE, "integrated_gradients")
-        for label in classifier_folder.LABELS
-    ]
-    assert [r.target for r in found if r.method == "rollout"] == [""]
-    for label in classifier_folder.LABELS:
-        alone = {r.method: r for r in explainer(TEXTS[:1], target=label)}
-        for record in found:
-            if record.target == label:
-                np.testing.assert_allclose(record.scores, alone[record.method].scores, atol=1e-5)
-
-
-def test_a_contrast_is_one_class_less_another_whatever_hyphens_labels_have(explainer):
-    first, second, lead = (
-        {r.method: r for r in explainer(TEXTS[:1], target=target)}
-        for target in ("so-so", "good", "so-so-good")
-    )
-    assert lead["cp_lrp"].target == "so-so-good"
-    for name in ("gradient_x_input", "cp_lrp", "attn_lrp"):
-        expected = first[name].token_scores - second[name].token_scores
-        np.testing.assert_allclose(lead[name].token_scores, expected, atol=1e-5)
-    other = "good" if first["cp_lrp"].predicted == "bad" else "bad"
-    predicted = explainer(TEXTS[:1], target=f"predicted-{other}")[0]
-    assert predicted.target == f"{predicted.predicted}-{other}"
-
-
-def test_a_label_that_is_a_word_of_the_targets_is_asked_for_by_its_index(tiny_release, tmp_path):
-    named = classifier_folder.make(tmp_path, tiny_release, labels=("all", "gold", "predicted"))
-    explain = model.load_explainer(named, ["gradient_x_input"])
-    for target, index in (("all", 0), ("gold", 1)):
-        with pytest.raises(ValueError, match=rf"name the class by its index, {index}"):
-            explain(["dull"], target=target)
-        assert explain(["dull"], target=index)[0].target == target
-    assert explain(["dull"])[0].target == explain(["dull"])[0].predicted
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "told"),
-    [
-        ({"texts": "one"}, TypeError, r"got one str; write \[text\]"),
-        ({"texts": ["fine", None]}, TypeError, r"str or a pair of str, got None"),
-        ({"target": "neutral"}, ValueError, r"one of 'bad', 'good', 'so-so'.*got 'neutral'"),
-        ({"target": 3}, ValueError, r"index from 0 to 2; got 3"),
-        ({"target": "good-worse"}, ValueError, r"got 'good-worse'"),
-        ({"target": "predicted-predicted"}, ValueError, r"of two classes, but 'predicted-pred"),
-        ({"target": "good-good"}, ValueError, r"of two classes, but 'good-good' is one"),
-        ({"target": "gold"}, ValueError, r"needs the true label of every text; give labels"),
-        ({"labels": ["good"]}, ValueError, r"one a text, got \['good'\] for 2 texts"),
-        ({"labels": ["good", "fine"]}, ValueError, r"got 'fine'"),
-        ({"score": "odds"}, ValueError, r"logit, log_probability, probability; got 'odds'"),
-        ({"score": "probability"}, ValueError, r"must be 'logit' for cp_lrp, attn_lrp"),
-    ],
-)
-def test_a_wrong_question_is_refused_with_what_is_legal(explainer, arguments, error, told):
-    with pytest.raises(error, match=told):
-        explainer(**({"texts": ["fine", "dull"]} | arguments))
+    found = np.stack([r.probabilities for r in explainer(TEXTS)[::7]])
+    np.testing.assert_allclose(found, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -299,113 +184,6 @@ def test_in_double_precision_the_ledger_closes_further(folder):
     asked = ["cp_lrp", "attn_lrp", "epsilon_lrp", "alpha_beta_lrp"]
     found = model.load_explainer(folder, asked, precision="float64", strict=True)(TEXTS)
     assert max(r.checks["ledger_error"] for r in found) < 1e-9
-
-
-def test_five_methods_take_one_forward_and_three_backward_passes(folder, monkeypatch):
-    passes, gradients = [], tf.gradients
-
-    def counted(*args, **kwargs):
-        passes.append(args)
-        return gradients(*args, **kwargs)
-
-    forwards, forward = [], classifier.forward
-
-    def counted_forward(*args, **kwargs):
-        forwards.append(args)
-        return forward(*args, **kwargs)
-
-    monkeypatch.setattr(tf, "gradients", counted)
-    monkeypatch.setattr(classifier, "forward", counted_forward)
-    assert len(model.load_explainer(folder, FIVE)(["dull"])) == 5
-    assert len(passes) == 3
-    assert len(forwards) == 1
-
-
-@pytest.mark.parametrize(("method", "expected"), [("chefer", False), ("attn_lrp", True)])
-def test_taps_are_built_only_for_methods_that_need_them(folder, method, expected, monkeypatch):
-    asked, forward = [], classifier.forward
-
-    def watched(*args, with_taps, **kwargs):
-        asked.append(with_taps)
-        return forward(*args, with_taps=with_taps, **kwargs)
-
-    monkeypatch.setattr(classifier, "forward", watched)
-    warm = model.load_explainer(folder, [method])
-    warm.probabilities(["dull"])
-    warm(["dull"])
-    assert asked == [False, expected]
-
-
-def test_a_graph_is_built_once_whatever_the_texts(folder, monkeypatch):
-    built = []
-
-    def method(question):
-        built.append(question)
-        return question.gradients.words[..., 0]
-
-    fresh = model.load_explainer(folder, [method])
-    for text in ("dull", "the film was fine", "i me"):
-        fresh([text, text])
-        fresh([text], target="good")
-    assert len(built) == 1
-
-
-def test_two_explainers_in_turn_do_not_disturb_each_other(folder, tiny_release, tmp_path):
-    other_folder = classifier_folder.make(tmp_path, tiny_release, seed=12, labels=("0", "1"))
-    one, other = (model.load_explainer(f, ["gradient_x_input"]) for f in (folder, other_folder))
-    first = [one(["it was fine"])[0].scores, other(["it was fine"])[0].scores]
-    again = [one(["it was fine"])[0].scores, other(["it was fine"])[0].scores]
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
-    assert np.abs(first[0] - first[1]).max() > 1e-3
-
-
-STATM = pathlib.Path("/proc/self/statm")
-
-
-@pytest.mark.skipif(not STATM.exists(), reason="wants Linux's /proc to read the memory in use")
-def test_memory_stays_flat_over_many_calls(folder):
-    def megabytes():
-        return int(STATM.read_text().split()[1]) * resource.getpagesize() / 1e6
-
-    warm = model.load_explainer(folder, ["gradient_x_input"])
-    for _ in range(50):
-        warm(TEXTS)
-    before = megabytes()
-    for _ in range(200):
-        warm(TEXTS)
-    assert megabytes() - before < 10
-
-
-def test_an_explainer_that_is_let_go_leaves_the_memory(folder):
-    explain = model.load_explainer(folder, ["gradient_x_input"])
-    explain(["dull"])
-    watched = weakref.ref(explain)
-    weights = weakref.ref(explain._warm)
-    del explain
-    gc.collect()
-    assert watched() is None
-    assert weights() is None
-
-
-def test_layer_scores_keep_their_layers_whatever_the_length_of_the_longest_text(
-    tiny_release, tmp_path
-):
-    release = tmp_path / "release"
-    shutil.copytree(tiny_release, release)
-    config_file = release / "bert_config.json"
-    deeper = config_lib.BertConfig.from_json_file(config_file).to_dict()
-    config_file.write_text(json.dumps(deeper | {"num_hidden_layers": 5}))
-    explain = model.load_explainer(
-        classifier_folder.make(tmp_path / "model", release),
-        ["cp_lrp"],
-        method_options={"cp_lrp": {"layers": True}},
-    )
-    longer, shorter = explain(["the film was fine", "dull"])
-    assert longer.layer_scores.shape == (6, 6)  # as many tokens as layers and the embeddings
-    assert shorter.layer_scores.shape == (6, 3)
-    alone = explain(["dull"])[0].layer_scores
-    np.testing.assert_allclose(shorter.layer_scores, alone, atol=1e-5)
 
 
 def test_a_random_word_is_one_draw_whatever_its_pieces(folder):

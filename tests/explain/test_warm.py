@@ -1,0 +1,136 @@
+import gc
+import json
+import pathlib
+import resource
+import shutil
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert import classifier
+from bert import config as config_lib
+from explain import model
+from tests.explain import classifier_folder
+from tests.explain import explained
+
+TEXTS, FIVE = explained.TEXTS, explained.FIVE
+folder, explainer, records = explained.folder, explained.explainer, explained.records
+STATM = pathlib.Path("/proc/self/statm")
+
+
+def test_without_the_remapper_the_answer_is_the_same_to_the_bit(folder):
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"remapper": False})
+    try:
+        fresh = model.load_explainer(folder, ["gradient_x_input", "chefer"])
+        plain = fresh.probabilities(TEXTS)
+        found = np.stack([r.probabilities for r in fresh(TEXTS)[::2]])
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapper": before.get("remapper", True)})
+    np.testing.assert_array_equal(found, plain)
+
+
+def test_five_methods_take_one_forward_and_three_backward_passes(folder, monkeypatch):
+    passes, gradients = [], tf.gradients
+
+    def counted(*args, **kwargs):
+        passes.append(args)
+        return gradients(*args, **kwargs)
+
+    forwards, forward = [], classifier.forward
+
+    def counted_forward(*args, **kwargs):
+        forwards.append(args)
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(tf, "gradients", counted)
+    monkeypatch.setattr(classifier, "forward", counted_forward)
+    assert len(model.load_explainer(folder, FIVE)(["dull"])) == 5
+    assert len(passes) == 3
+    assert len(forwards) == 1
+
+
+@pytest.mark.parametrize(("method", "expected"), [("chefer", False), ("attn_lrp", True)])
+def test_taps_are_built_only_for_methods_that_need_them(folder, method, expected, monkeypatch):
+    asked, forward = [], classifier.forward
+
+    def watched(*args, with_taps, **kwargs):
+        asked.append(with_taps)
+        return forward(*args, with_taps=with_taps, **kwargs)
+
+    monkeypatch.setattr(classifier, "forward", watched)
+    warm = model.load_explainer(folder, [method])
+    warm.probabilities(["dull"])
+    warm(["dull"])
+    assert asked == [False, expected]
+
+
+def test_a_graph_is_built_once_whatever_the_texts(folder, monkeypatch):
+    built = []
+
+    def method(question):
+        built.append(question)
+        return question.gradients.words[..., 0]
+
+    fresh = model.load_explainer(folder, [method])
+    for text in ("dull", "the film was fine", "i me"):
+        fresh([text, text])
+        fresh([text], target="good")
+    assert len(built) == 1
+
+
+def test_two_explainers_in_turn_do_not_disturb_each_other(folder, tiny_release, tmp_path):
+    other_folder = classifier_folder.make(tmp_path, tiny_release, seed=12, labels=("0", "1"))
+    one, other = (model.load_explainer(f, ["gradient_x_input"]) for f in (folder, other_folder))
+    first = [one(["it was fine"])[0].scores, other(["it was fine"])[0].scores]
+    again = [one(["it was fine"])[0].scores, other(["it was fine"])[0].scores]
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert np.abs(first[0] - first[1]).max() > 1e-3
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="wants Linux's /proc to read the memory in use")
+def test_memory_stays_flat_over_many_calls(folder):
+    def megabytes():
+        return int(STATM.read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    warm = model.load_explainer(folder, ["gradient_x_input"])
+    for _ in range(50):
+        warm(TEXTS)
+    before = megabytes()
+    for _ in range(200):
+        warm(TEXTS)
+    assert megabytes() - before < 10
+
+
+def test_an_explainer_that_is_let_go_leaves_the_memory(folder):
+    explain = model.load_explainer(folder, ["gradient_x_input"])
+    explain(["dull"])
+    watched = weakref.ref(explain)
+    weights = weakref.ref(explain._warm)
+    del explain
+    gc.collect()
+    assert watched() is None
+    assert weights() is None
+
+
+def test_layer_scores_keep_their_layers_whatever_the_length_of_the_longest_text(
+    tiny_release, tmp_path
+):
+    release = tmp_path / "release"
+    shutil.copytree(tiny_release, release)
+    config_file = release / "bert_config.json"
+    deeper = config_lib.BertConfig.from_json_file(config_file).to_dict()
+    config_file.write_text(json.dumps(deeper | {"num_hidden_layers": 5}))
+    explain = model.load_explainer(
+        classifier_folder.make(tmp_path / "model", release),
+        ["cp_lrp"],
+        method_options={"cp_lrp": {"layers": True}},
+    )
+    longer, shorter = explain(["the film was fine", "dull"])
+    assert longer.layer_scores.shape == (6, 6)  # as many tokens as layers and the embeddings
+    assert shorter.layer_scores.shape == (6, 3)
+    alone = explain(["dull"])[0].layer_scores
+    np.testing.assert_allclose(shorter.layer_scores, alone, atol=1e-5)
