@@ -122,7 +122,7 @@ def _integrated_gradients(
     question: Question,
     *,
     baseline: averaged_gradients.Baseline = "pad",
-    steps: Count = 16,
+    steps: Count = 32,
     max_steps: Count = 512,
     tolerance: Positive = 0.01,
     tokens_at_once: Count = 4096,

@@ -2,6 +2,7 @@
 
     python scripts/visual_explain.py --config scripts/config.yaml --input "Not a dull moment in it."
     python scripts/visual_explain.py --config scripts/config.yaml --input "..." --method rollout,occlusion --layers 0,-1
+    python scripts/visual_explain.py --model_dir out/demo --output_dir out/why --input "..."
 
 Into <output_dir>/visualizations/ go attention_layer_<i>.png (mean over heads) of each layer, attention.npz (every layer
 and head, and the tokens), token_importance.png, explanation.html and explanation.jsonl; their paths are printed, and
@@ -43,8 +44,9 @@ def explain(
             f"{model_dir} must hold a trained model, got none; run scripts/train.py --config {options.config} first, "
             "or give --model_dir"
         )
+    of_config = config.attention_layers if options.config else []
     layers = project_config.resolve_layers(
-        config.attention_layers if options.layers is None else options.layers,
+        of_config if options.layers is None else options.layers,
         model_folder.load(model_dir).config.num_hidden_layers,
     )
     explainer = model.load_explainer(
@@ -59,9 +61,21 @@ def explain(
     return explainer([text], options.target or config.target), layers
 
 
+def layer_numbers(text: str) -> list[int]:
+    """Return the layers of a command line's --layers."""
+    try:
+        return [int(name) for name in project_config.split_names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be whole numbers with commas, as 0,5,-1; got {text!r}"
+        ) from None
+
+
 def main(options: argparse.Namespace) -> None:
     """Explain, write the files, and print the answer and their paths."""
-    config = project_config.read(options.config, methods=methods.METHODS)
+    config = project_config.ProjectConfig.model_construct()  # the defaults
+    if options.config is not None:
+        config = project_config.read(options.config, methods=methods.METHODS)
     picture = gallery.find_picture(options.picture)
     records, layers = explain(config, options)
     folder = pathlib.Path(options.output_dir or config.output_dir) / "visualizations"
@@ -86,7 +100,7 @@ def cli_main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--input", metavar="TEXT", required=True)
     parser.add_argument("--input_b", metavar="TEXT", help="second text, of a pair")
-    parser.add_argument("--config", type=pathlib.Path, required=True)
+    parser.add_argument("--config", type=pathlib.Path, help="its output_dir is the model")
     parser.add_argument(
         "--method",
         type=project_config.split_names,
@@ -95,7 +109,7 @@ def cli_main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", help="predicted, a label, a-b for the lead of a over b, or all")
     parser.add_argument(
         "--layers",
-        type=lambda text: [int(name) for name in project_config.split_names(text)],
+        type=layer_numbers,
         help='numbers with commas, as 0,5,11; "" draws none; write --layers=-1 to begin with a minus',
     )
     parser.add_argument(
@@ -111,6 +125,10 @@ def cli_main(arguments: list[str] | None = None) -> int:
         help="function of an explanation that draws it, as package.module:function (token_importance)",
     )
     options = parser.parse_args(arguments)
+    if options.config is None and None in (options.model_dir, options.output_dir):
+        parser.error("--config, or both of --model_dir and --output_dir, is required")
+    if not options.input.strip():
+        parser.error("--input must hold a word to explain, got only white space")
     sys.path.insert(0, os.getcwd())  # where a module of one's own usually is
     return failures.exit_status(
         "visual_explain.py", lambda: main(options), (project_config.ConfigError,)

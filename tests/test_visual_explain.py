@@ -198,6 +198,14 @@ def test_a_wrong_option_is_the_configs_problem(trained, config, caplog, options,
     assert re.search(expected, record.getMessage())
 
 
+def test_a_model_folder_is_enough_without_a_config(trained, tmp_path, capsys):
+    where = [f"--model_dir={trained}", f"--output_dir={tmp_path}"]
+    assert visual_explain.cli_main([*where, "--input=so fine", "--layers=0"]) == 0
+    names = {path.name for path in (tmp_path / "visualizations").iterdir()}
+    assert names >= {"explanation.html", "token_importance.png", "attention_layer_0.png"}
+    assert "predicted" in capsys.readouterr().out
+
+
 def test_target_pair_and_output_folder_can_be_chosen(trained, config, tmp_path, capsys):
     arguments = [
         *(f"--config={config}", "--input=so dull", "--input_b=very fine", "--target=bad-good"),
@@ -276,7 +284,8 @@ def test_a_folder_without_a_model_says_what_to_run(config, caplog, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--input=a"], ["--config=c", "--input=a", "--layers=x"]]
+    "arguments",
+    [[], ["--input=a"], ["--config=c", "--input=a", "--layers=x"], ["--config=c", "--input= "]],
 )
 def test_wrong_usage_ends_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -111,7 +111,7 @@ def test_a_function_of_ones_own_is_a_method_by_its_name():
             ["integrated_gradients"],
             {"integrated_gradients": {"max_steps": 8}},
             ValueError,
-            r"max_steps must be at least steps=16, got 8",
+            r"max_steps must be at least steps=32, got 8",
         ),
         (["smoothgrad"], {"smoothgrad": {"noise_level": -1}}, ValueError, r"noise_level got -1"),
         (["alpha_beta_lrp"], {"alpha_beta_lrp": {"alpha": 3}}, ValueError, r"must be 1, .*got 3"),
