@@ -94,7 +94,7 @@ class Explainer:
           TypeError: `texts` is a single string, or holds something else than texts and pairs.
         """
         examples = _examples(texts, [None] * len(texts))
-        return self._mean_probabilities(dict(enumerate(map(self._read, examples))))
+        return self._joined_probabilities(dict(enumerate(map(self._read, examples))))
 
     def __call__(
         self,
@@ -121,8 +121,8 @@ class Explainer:
         # a graph knows its own row's prediction, but not that of several windows, nor one to take off
         of_all = _is_contrast(target) and "predicted" in str(target)
         unknown = {i: r for i, r in read.items() if of_all or len(r[1]) > 1}
-        means = self._mean_probabilities(unknown)
-        predicted = {i: int(np.argmax(mean)) for i, mean in zip(unknown, means, strict=True)}
+        joined = self._joined_probabilities(unknown)
+        predicted = {i: int(np.argmax(row)) for i, row in zip(unknown, joined, strict=True)}
         jobs = [
             _Job(index, window, *classes, is_whole=len(parts) == 1)
             for index, (_, parts) in read.items()
@@ -149,7 +149,7 @@ class Explainer:
         encoding = self._parts.encode(self._tokenizer, example)
         return encoding, [windows.Window(encoding, tuple(range(len(encoding.tokens))))]
 
-    def _mean_probabilities(self, read: dict[int, _Read]) -> npt.NDArray[np.float32]:
+    def _joined_probabilities(self, read: dict[int, _Read]) -> npt.NDArray[np.float32]:
         """Return what each text's windows say together, one row a text."""
         jobs = [_Job(index, window) for index, (_, parts) in read.items() for window in parts]
         answers = self._warm.predict([job.row for job in jobs])
@@ -250,7 +250,7 @@ class Explainer:
             method=bound.name,
             signed=bound.method.signed,
             target=self._name(bound, *group[0]),
-            attention=group[0][1].attention if count == 1 else None,
+            attention=group[0][1].attention,
             layer_scores=layers.astype(np.float32) if len(layers) else None,
             completeness_gap=None if gap is None else float(gap),
             checks=checks,

@@ -129,6 +129,16 @@ def test_attention_comes_back_for_the_tokens_of_each_text(records):
         np.testing.assert_allclose(record.attention.sum(axis=-1), 1.0, rtol=1e-5)
 
 
+def test_an_axis_of_heads_is_never_taken_for_one_of_tokens(folder):
+    def from_first(layers):
+        return layers[0]["layer_0"][:, :, 0]
+
+    warm = model.load_explainer(folder, ["random"], attn_processor_fn=from_first)
+    longer, shorter = warm(["dull", ""])  # as many tokens as heads, and one less
+    assert longer.attention.shape == (3, 3)
+    assert shorter.attention.shape == (3, 2)
+
+
 def test_checks_are_named_passed_and_settled(records):
     by_method = {r.method: r for r in records[:7]}
     assert by_method["cp_lrp"].checks["ledger_error"] < 1e-4

@@ -4,6 +4,7 @@ import pytest
 from bert import features
 from bert import tokenization
 from bert import windows
+from explain import attention
 from explain import model
 from tests.explain import classifier_folder
 
@@ -76,6 +77,7 @@ def test_window_scores_sum_to_the_mean_score_and_cover_every_word(folder):
     rise = integrated.checks["score"] - integrated.checks["baseline_score"]
     total = integrated.token_scores.astype(np.float64).sum()
     assert total - rise == pytest.approx(integrated.completeness_gap, abs=1e-6)
+    assert isinstance(integrated.checks["steps"], int)  # the most that a window took, no mean
     checks = relevance.checks
     total = relevance.token_scores.astype(np.float64).sum()
     assert total + checks["biases"] == pytest.approx(checks["score"], abs=1e-5)
@@ -86,8 +88,12 @@ def test_window_scores_sum_to_the_mean_score_and_cover_every_word(folder):
 
 
 def test_windows_answer_with_their_mean_logits_and_explain_that_class(folder):
-    explain = model.load_explainer(folder, ["gradient_x_input"], long_text="window")
+    explain = model.load_explainer(
+        folder, ["gradient_x_input"], attn_processor_fn=attention.rollout, long_text="window"
+    )
     (record,) = explain([LONG])
+    assert record.attention is None  # there is none of the whole text
+    assert explain(["the film"])[0].attention.shape == (4,)
     parts = windows.split(
         tokenization.FullTokenizer(folder / "vocab.txt"), LONG, None, classifier_folder.LENGTH
     )[1]

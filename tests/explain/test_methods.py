@@ -1,8 +1,11 @@
 import pytest
 import tensorflow as tf
 
+from bert import classifier
 from bert import features
+from explain import attribution
 from explain import methods
+from explain import relevance
 from explain import warm
 
 NAMES = [  # users write these: they stay
@@ -131,3 +134,31 @@ def test_only_a_logit_can_be_shared_out_by_relevance():
         warm.check_score(bound, "probability")
     with pytest.raises(ValueError, match=r"one of logit, log_probability, probability; got 'odds'"):
         warm.check_score(bound, "odds")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "missing", "passed"),
+    [
+        (tf.float32, 5e-5, True),
+        (tf.float32, 3e-4, False),
+        (tf.float64, 5e-10, True),
+        (tf.float64, 1e-8, False),
+    ],
+)
+def test_a_ledger_must_close_to_the_tolerance_of_its_precision(monkeypatch, dtype, missing, passed):
+    def rule(outputs, score):
+        del outputs
+        nothing = tf.zeros_like(score)
+        at_tokens = score[:, tf.newaxis] + missing
+        layers = at_tokens[:, tf.newaxis]
+        return relevance.Relevance(at_tokens, layers, nothing, nothing, nothing, score)
+
+    monkeypatch.setattr(relevance, "cp_lrp", rule)
+    (bound,) = methods.bind(["cp_lrp"])
+    logits, ids = tf.constant([[0.5, 0.25]], dtype), tf.zeros([1, 1], tf.int32)
+    outputs = classifier.BertOutputs(logits, logits, (), (), logits, logits, logits, None)
+    asked = attribution.with_targets(features.Features(ids, ids, ids), logits)
+    answer = bound.answer(
+        methods.Question(outputs, asked, "logit", features.SpecialIds(0, 1, 2, 3))
+    )
+    assert answer.passed.numpy().tolist() == [passed]

@@ -77,6 +77,13 @@ def test_random_scores_are_a_function_of_seed_and_text_alone(config, weights):
     np.testing.assert_array_equal(again.token_scores[::-1, :7], found)
 
 
+def test_the_same_words_in_another_order_are_another_text(config, weights):
+    ids = np.array([[2, 5, 6, 7, 3], [2, 7, 5, 6, 3]], np.int32)
+    inputs = tiny_model.batch(ids, np.ones_like(ids), np.zeros_like(ids))
+    first, second = tiny_model.ask("random", weights, config, inputs=inputs).token_scores
+    assert np.abs(first - second).min() > 0
+
+
 def test_random_scores_are_spread_evenly(config, weights):
     rng = np.random.default_rng(0)
     ids = rng.integers(5, 30, (200, 16)).astype(np.int32)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bert import classifier
 from bert import config as config_lib
 from explain import model
+from explain import warm
 from tests.explain import classifier_folder
 from tests.explain import explained
 
@@ -61,9 +62,9 @@ def test_taps_are_built_only_for_methods_that_need_them(folder, method, expected
         return forward(*args, with_taps=with_taps, **kwargs)
 
     monkeypatch.setattr(classifier, "forward", watched)
-    warm = model.load_explainer(folder, [method])
-    warm.probabilities(["dull"])
-    warm(["dull"])
+    asked_often = model.load_explainer(folder, [method])
+    asked_often.probabilities(["dull"])
+    asked_often(["dull"])
     assert asked == [False, expected]
 
 
@@ -96,12 +97,12 @@ def test_memory_stays_flat_over_many_calls(folder):
     def megabytes():
         return int(STATM.read_text().split()[1]) * resource.getpagesize() / 1e6
 
-    warm = model.load_explainer(folder, ["gradient_x_input"])
+    asked_often = model.load_explainer(folder, ["gradient_x_input"])
     for _ in range(50):
-        warm(TEXTS)
+        asked_often(TEXTS)
     before = megabytes()
     for _ in range(200):
-        warm(TEXTS)
+        asked_often(TEXTS)
     assert megabytes() - before < 10
 
 
@@ -114,6 +115,17 @@ def test_an_explainer_that_is_let_go_leaves_the_memory(folder):
     gc.collect()
     assert watched() is None
     assert weights() is None
+
+
+def test_every_variable_counts_in_the_weights_hash():
+    values = {"a": np.ones(3, np.float32), "b": np.zeros(2, np.float32)}
+    assert warm._digest(values) == warm._digest(dict(reversed(values.items())))
+    for other in (
+        values | {"b": np.float32([0, 1])},
+        values | {"a": np.float32([1, 1, 2])},
+        {"a": values["a"], "c": values["b"]},
+    ):
+        assert warm._digest(other) != warm._digest(values)
 
 
 def test_layer_scores_keep_their_layers_whatever_the_length_of_the_longest_text(
