@@ -135,7 +135,14 @@ def test_the_way_back_gives_the_negative(config, weights):
 
         return [
             averaged_gradients.integrated_gradients(
-                start, batch, score_of, path, steps=16, max_steps=16
+                start,
+                batch,
+                score_of,
+                path,
+                steps=16,
+                max_steps=16,
+                tolerance=0.01,
+                tokens_at_once=4096,
             ).token_scores
             for start, path in ((outputs, there), (again, back))
         ]
@@ -169,6 +176,7 @@ def test_gauss_legendre_is_exact_for_polynomials_of_its_degree(power, steps):
             path,
             steps=steps,
             max_steps=steps,
+            tolerance=0.01,
             tokens_at_once=6,
         )
 
