@@ -15,11 +15,9 @@ import itertools
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tqdm
 from absl import flags
@@ -32,6 +30,7 @@ from bert import estimator as estimator_lib
 from bert import failures
 from bert import features as features_lib
 from bert import files
+from bert import frozen
 from bert import hooks
 from bert import input_fn as input_fn_lib
 from bert import model_folder
@@ -147,7 +146,7 @@ def train(run: Run, dev: Sequence[InputExample]) -> None:
     options = run.options
     examples = run.processor.get_train_examples(str(options.data_dir))
     plan = training.plan(options, len(examples))
-    _announce("training", examples, options.train_batch_size)
+    _announce("training", examples)
     counts = collections.Counter(example.label for example in examples)
     _log.info("  labels: %s", ", ".join(f"{name} {counts[name]}" for name in run.parts.labels))
     if plan.is_finished:
@@ -184,7 +183,7 @@ def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
     unlabelled = [example.guid for example in examples if example.label is None]
     if unlabelled:
         raise ValueError(f"examples to evaluate on must have labels, got none for {unlabelled[0]}")
-    _announce("evaluation", examples, batch_size, run.folder)
+    _announce("evaluation", examples, run.folder)
     batches = -(-len(examples) // batch_size)
     with _bar("evaluating", batches, "batch") as bar:
         hook = hooks.StepHook(lambda step, loss, rate: bar.update())
@@ -202,13 +201,9 @@ def predict(run: Run) -> None:
     options = run.options
     examples = run.processor.get_test_examples(str(options.data_dir))
     labels, method = run.parts.labels, str(options.attn_processor_fn)
-    filler = labels[0]  # an unlabelled example needs some class in its record
-    filled = [e if e.label is not None else dataclasses.replace(e, label=filler) for e in examples]
-    _announce("prediction", examples, options.predict_batch_size, run.folder)
-    input_fn = _inputs(run, filled, "predict", options.predict_batch_size)
+    _announce("prediction", examples, run.folder)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
-    estimator = _estimator(run, *extras)
     records: list[explanation.Explanation] = []
     with (
         files.draft(run.output_dir / "test_results.tsv") as path,
@@ -217,7 +212,7 @@ def predict(run: Run) -> None:
     ):
         if options.results_header:
             results.write("\t".join(["guid", *labels, "pred_label", "pred_class"]) + "\n")
-        predictions = itertools.islice(estimator.predict(input_fn), len(examples))
+        predictions = _predictions(run, examples, *extras)
         for example, prediction in zip(examples, predictions, strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
             if processor is not None and len(records) < options.report_examples:
@@ -226,20 +221,17 @@ def predict(run: Run) -> None:
                 records.append(record)
             bar.update(1)
     if records:
-        _write_pictures(run, filled, records)
+        _write_pictures(run, examples, records)
     _log.info("  results are in %s", run.output_dir)
 
 
 def _announce(
-    phase: str,
-    examples: Sequence[InputExample],
-    batch_size: int,
-    weights_of: pathlib.Path | None = None,
+    phase: str, examples: Sequence[InputExample], weights_of: pathlib.Path | None = None
 ) -> None:
     if not examples:
         raise ValueError(f"{phase} must have at least one example, got none; check the data")
     _log.info("***** Running %s *****", phase)
-    _log.info("  %d examples, batches of %d", len(examples), batch_size)
+    _log.info("  %d examples", len(examples))
     if weights_of and (newest := tf.train.latest_checkpoint(str(weights_of))):
         _log.info("  weights: %s", newest)
 
@@ -269,9 +261,22 @@ def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estim
     )
 
 
-def _result(
-    run: Run, example: InputExample, prediction: dict[str, npt.NDArray[np.float32]]
-) -> list[str]:
+def _predictions(
+    run: Run, examples: Sequence[InputExample], *extras: classifier.PredictExtra
+) -> Iterator[frozen.Prediction]:
+    """Yield what the model says of each example: on a TPU from the Estimator, else from a frozen graph."""
+    options, parts = run.options, run.parts
+    if not options.use_tpu:
+        parts = dataclasses.replace(parts, init_checkpoint=parts.checkpoint_in(run.folder))
+        model = frozen.FrozenModel(parts, options.precision, options.engine)
+        return model.predict(parts.encodings(run.tokenizer, examples), extras)
+    # an unlabelled example needs some class in its record
+    filled = [dataclasses.replace(e, label=e.label or parts.labels[0]) for e in examples]
+    inputs = _inputs(run, filled, "predict", options.predict_batch_size)
+    return itertools.islice(_estimator(run, *extras).predict(inputs), len(examples))
+
+
+def _result(run: Run, example: InputExample, prediction: frozen.Prediction) -> list[str]:
     cells = [str(probability) for probability in prediction["probabilities"]]
     predicted = int(prediction["pred_class"])
     if run.options.results_header:
@@ -287,16 +292,10 @@ def _write_pictures(
     chosen = min(range(len(records)), key=lambda i: (not records[i].words, len(records[i].tokens)))
     record = records[chosen]
     extra = model_lib.attention_extra(attention.average_last_layer_matrix)
-    inputs = _inputs(
-        run, examples[chosen : chosen + 1], "attention", run.options.predict_batch_size
-    )
-    prediction = next(iter(_estimator(run, extra).predict(inputs)))
+    (prediction,) = _predictions(run, examples[chosen : chosen + 1], extra)
     told = f"predicted {record.predicted} ({record.confidence:.2f})"
-    figure = plots.attention_heatmap(
-        prediction["attention"],
-        record.tokens,
-        f"{record.guid}: last layer, mean over heads; {told}",
-    )
+    title = f"{record.guid}: last layer, mean over heads; {told}"
+    figure = plots.attention_heatmap(prediction["attention"], record.tokens, title)
     _save(figure, run.output_dir / "attention.png")
 
 

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from bert import classifier
 from bert import config as config_lib
-from bert import encoder
 from bert import estimator
 from bert import features
+from bert import layers
 from bert import metrics
 from bert import weights
 
@@ -58,7 +58,7 @@ def create_model(
         variables,
         bert_config,
         features.Features(input_ids, input_mask, segment_ids),
-        dropout=encoder.stateless_dropout(0, step) if is_training else encoder.keep_all,
+        dropout=layers.stateless_dropout(0, step) if is_training else layers.keep_all,
         one_hot=use_one_hot_embeddings,
     )
     probabilities = tf.nn.softmax(outputs.logits)

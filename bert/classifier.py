@@ -4,7 +4,7 @@
 prediction: a pure function of the model's tensors, run inside the PREDICT graph.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import tensorflow as tf
@@ -12,6 +12,7 @@ import tensorflow as tf
 from bert import config as config_lib
 from bert import encoder
 from bert import features as features_lib
+from bert import layers
 from bert import shapes
 from bert import taps as taps_lib
 from bert import weights
@@ -25,6 +26,9 @@ class BertOutputs(NamedTuple):
       embedding_output: what enters layer 0, after LayerNorm.
       hidden_states: output of each layer, first to last.
       attention_probs: softmax of each layer before dropout; rows sum to 1 over k.
+      read: the last hidden states that the head reads: all, f[b, t, d], or the first token's alone, f[b, 1, d]. There
+        gradients come through it and `read_probs` alone, not through the last of `hidden_states` and `attention_probs`.
+      read_probs: the last layer's attention of the same tokens, f[b, h, t, k] or f[b, h, 1, k].
       pooled: what the classifier reads.
       logits: one score a class, before the softmax.
       word_table: rows of the vocabulary, for embeddings of one's own making.
@@ -36,18 +40,29 @@ class BertOutputs(NamedTuple):
     embedding_output: shapes.Hidden
     hidden_states: tuple[shapes.Hidden, ...]
     attention_probs: tuple[shapes.AttentionProbs, ...]
+    read: shapes.Hidden
+    read_probs: shapes.AttentionProbs
     pooled: shapes.Pooled
     logits: shapes.Logits
     word_table: tf.Tensor
     rerun: "Rerun"
     taps: taps_lib.Taps | None = None
 
-    def layer_dicts(self) -> list[dict[str, shapes.AttentionProbs]]:
+    def layer_dicts(self, *, of_read: bool = False) -> list[dict[str, shapes.AttentionProbs]]:
         """Return the layers' attention as `[{"layer_0": f[b, h, q, k]}, {"layer_1": ...}, ...]`, first layer first.
+
+        At least float32, whatever the model computes in.
+
+        Args:
+          of_read: the last layer's is that of the tokens that the head reads: f[b, h, 1, k] of the first alone, or all.
 
         Source: hsm207/bert_attn_viz, the form that its attention processors take.
         """
-        return [{f"layer_{index}": probs} for index, probs in enumerate(self.attention_probs)]
+        last = self.read_probs if of_read else self.attention_probs[-1]
+        return [
+            {f"layer_{index}": at_least_float32(probs)}
+            for index, probs in enumerate([*self.attention_probs[:-1], last])
+        ]
 
 
 Point = Literal["word", "post_layernorm"]
@@ -60,6 +75,11 @@ PredictExtra = Callable[[BertOutputs, features_lib.Features], dict[str, tf.Tenso
 
 _WEIGHTS, _BIAS = OUTPUT_LAYER = ("output_weights", "output_bias")
 _CLASSIFIER_DROPOUT = 0.1  # the release keeps 0.9 of the pooled output whatever the config says
+
+
+def at_least_float32(values: tf.Tensor) -> tf.Tensor:
+    """Widen half precisions, in which sums over many tokens or classes lose too much."""
+    return tf.cast(values, tf.float32) if values.dtype.size < tf.float32.size else values
 
 
 def masked_mean(hidden: shapes.Hidden, input_mask: shapes.TokenMask) -> shapes.Pooled:
@@ -88,18 +108,21 @@ class Head(NamedTuple):
     Attributes:
       variable_shapes: the variables that it needs of a BERT, name to shape.
       pool: (variables, hidden f[b, t, d], input_mask, taps) -> f[b, d]; taps may be None.
+      reads_first_token: `pool` reads no other token and, but for a graph with taps, is given no other: f[b, 1, d].
     """
 
     variable_shapes: Callable[[config_lib.BertConfig], dict[str, tuple[int, ...]]]
     pool: Callable[
         [shapes.Variables, shapes.Hidden, shapes.TokenMask, taps_lib.Taps | None], shapes.Pooled
     ]
+    reads_first_token: bool = False
 
 
 HEADS = {
     "default": Head(
         weights.pooler_shapes,
         lambda variables, hidden, _, taps: encoder.pool_first_token(variables, hidden, taps=taps),
+        reads_first_token=True,
     ),
     "global_max_pool": Head(lambda _: {}, lambda _, hidden, mask, taps: masked_max(hidden, mask)),
     "global_average_pool": Head(
@@ -142,7 +165,7 @@ def forward(
     features: features_lib.Features,
     *,
     pooling: str = "default",
-    dropout: shapes.Dropout = encoder.keep_all,
+    dropout: shapes.Dropout = layers.keep_all,
     one_hot: bool = False,
     with_taps: bool = False,
 ) -> BertOutputs:
@@ -163,11 +186,17 @@ def forward(
             entered = encoder.embed(
                 variables, config, embeddings, batch.segment_ids, dropout=dropout
             )
-        hidden_states, attention_probs = encoder.encode_layers(
-            variables, config, entered, batch.input_mask, dropout=dropout, taps=taps
-        )
         head = find_head(pooling)
-        pooled = head.pool(variables, hidden_states[-1], batch.input_mask, taps)
+        encoded = encoder.encode_layers(
+            variables,
+            config,
+            entered,
+            batch.input_mask,
+            dropout=dropout,
+            reads_first_token=head.reads_first_token,
+            taps=taps,
+        )
+        pooled = head.pool(variables, at_least_float32(encoded.read), batch.input_mask, taps)
         kept = dropout(pooled, _CLASSIFIER_DROPOUT, "classifier")
         scores = tf.matmul(kept, variables[_WEIGHTS], transpose_b=True)
         logits = tf.nn.bias_add(scores, variables[_BIAS])
@@ -177,8 +206,7 @@ def forward(
         return BertOutputs(
             embeddings,
             entered,
-            hidden_states,
-            attention_probs,
+            *encoded,
             pooled,
             logits,
             encoder.word_table(variables),
@@ -187,3 +215,27 @@ def forward(
         )
 
     return run(encoder.look_up_words(variables, features.input_ids, one_hot=one_hot), features)
+
+
+def predictions(
+    outputs: BertOutputs,
+    batch: features_lib.Features,
+    extras: Sequence[PredictExtra],
+) -> dict[str, tf.Tensor]:
+    """Return what a prediction carries: `probabilities`, `pred_class`, and what the extras make.
+
+    Raises:
+      ValueError: two of them have one name.
+    """
+    made = {
+        "probabilities": tf.nn.softmax(outputs.logits),
+        "pred_class": tf.argmax(outputs.logits, axis=-1),
+    }
+    for extra in extras:
+        for name, value in extra(outputs, batch).items():
+            if name in made:
+                raise ValueError(
+                    f"every prediction needs a name of its own, got {name!r} twice; rename it"
+                )
+            made[name] = value
+    return made

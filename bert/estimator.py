@@ -15,8 +15,8 @@ import tensorflow as tf
 from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
-from bert import encoder
 from bert import features as features_lib
+from bert import layers
 from bert import metrics
 from bert import model_folder
 from bert import optimization
@@ -60,10 +60,8 @@ def model_of(
     """
     newest = tf.train.latest_checkpoint(str(model_dir))
     start = None if newest else parts.init_checkpoint
-    if not (to_train or newest or start):
-        raise ValueError(
-            f"{model_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
-        )
+    if not to_train:
+        parts.checkpoint_in(model_dir)
     if newest:
         wanted = classifier.variable_shapes(parts.config, len(parts.labels), parts.record.pooling)
         checkpoints.compare(newest, wanted, wanted)
@@ -83,6 +81,8 @@ class Training:
       class_weights: factor of an example's loss by its class; None weighs all alike.
       gradient_accumulation_steps: parts in which a batch is computed, one after the other.
       freeze_encoder: train the head and the output layer only.
+      precision: of the encoder's layers and their activations; variables, their updates, LayerNorm's statistics,
+        the head and the loss stay float32.
     """
 
     learning_rate: float
@@ -93,6 +93,7 @@ class Training:
     class_weights: tuple[float, ...] | None = None
     gradient_accumulation_steps: int = 1
     freeze_encoder: bool = False
+    precision: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +162,7 @@ def build_model_fn(
             )
         else:
             outputs = _forward(model, variables, batch, with_taps=model.with_taps)
-            predictions = _predictions(outputs, batch, extras)
+            predictions = classifier.predictions(outputs, batch, extras)
             spec = _tpu.TPUEstimatorSpec(mode, predictions=predictions, scaffold_fn=scaffold_fn)
         return spec if tpu is not None else spec.as_estimator_spec()
 
@@ -172,7 +173,7 @@ def _forward(
     model: Model,
     variables: shapes.Variables,
     batch: features_lib.Features,
-    dropout: shapes.Dropout = encoder.keep_all,
+    dropout: shapes.Dropout = layers.keep_all,
     *,
     with_taps: bool = False,
 ) -> classifier.BertOutputs:
@@ -236,10 +237,9 @@ def _train_step(
 
     def loss_of_part(index: tf.Tensor | int) -> shapes.Scalar:
         part = features_lib.part_of(batch, index, parts)
-        dropout = encoder.stateless_dropout(
-            training.seed, step * parts + tf.cast(index, step.dtype)
-        )
-        logits = _forward(model, variables, part, dropout).logits
+        dropout = layers.stateless_dropout(training.seed, step * parts + tf.cast(index, step.dtype))
+        read = weights.in_precision(variables, training.precision)
+        logits = _forward(model, read, part, dropout).logits
         return metrics.mean_loss(
             logits, part.label_ids, part.is_real_example, training.class_weights
         )
@@ -254,25 +254,6 @@ def _train_step(
         step, training.learning_rate, training.num_train_steps, training.num_warmup_steps
     )
     return loss, optimization.train_step(gradients, trained, learning_rate, use_tpu=on_tpu)
-
-
-def _predictions(
-    outputs: classifier.BertOutputs,
-    batch: features_lib.Features,
-    extras: tuple[classifier.PredictExtra, ...],
-) -> dict[str, tf.Tensor]:
-    predictions = {
-        "probabilities": tf.nn.softmax(outputs.logits),
-        "pred_class": tf.argmax(outputs.logits, axis=-1),
-    }
-    for extra in extras:
-        for name, value in extra(outputs, batch).items():
-            if name in predictions:
-                raise ValueError(
-                    f"every prediction needs a name of its own, got {name!r} twice; rename it"
-                )
-            predictions[name] = value
-    return predictions
 
 
 def build_estimator(

@@ -23,9 +23,10 @@ def one_line(error: BaseException) -> str:
     lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
     if isinstance(error, ValueError):
         return str(error)
-    # TensorFlow says "Graph execution error:" first, and what it was after the name of the node
+    # TensorFlow says "Graph execution error:" first, and what it was after the name of the node, or before it
     after = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line.startswith("Node:")]
-    return (after or lines)[0]
+    before = [lines[i - 1] for i, line in enumerate(lines) if "[[{{node " in line]
+    return (after or before or lines)[0]
 
 
 def exit_status(

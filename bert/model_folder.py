@@ -6,9 +6,10 @@ finding named weights (`pretrained`), converting them (`checkpoints`), the graph
 
 import collections
 import dataclasses
+import itertools
 import logging
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -26,6 +27,7 @@ from bert import tokenization
 
 _log = logging.getLogger(__name__)
 
+_ENCODED_AT_ONCE = 64
 BEST = "best"  # folder inside an output_dir: the best model on the dev set, without the optimiser's slots
 
 
@@ -77,6 +79,32 @@ class Parts:
         return features.encode_example(
             tokenizer, example, self.record.max_seq_length, self.record.truncation
         )
+
+    def encodings(
+        self, tokenizer: tokenization.FullTokenizer, examples: Iterable[datasets.InputExample]
+    ) -> Iterator[features.Encoding]:
+        """Yield what `encode` returns for each example, at a fraction of the time."""
+        source = iter(examples)
+        while some := list(itertools.islice(source, _ENCODED_AT_ONCE)):
+            yield from features.encode_batch(
+                tokenizer,
+                [(example.text_a, example.text_b) for example in some],
+                self.record.max_seq_length,
+                self.record.truncation,
+            )
+
+    def checkpoint_in(self, model_dir: files.Path) -> str:
+        """Return the checkpoint to predict with: the newest of a folder, or else `init_checkpoint`.
+
+        Raises:
+          ValueError: there is neither.
+        """
+        found = tf.train.latest_checkpoint(str(model_dir)) or self.init_checkpoint
+        if not found:
+            raise ValueError(
+                f"{model_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
+            )
+        return str(found)
 
     def vocabulary_bytes(self) -> bytes:
         """Return the vocabulary file as it is."""

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from bert import config as config_lib
 from bert import encoder
+from bert import layers
 from bert import shapes
 from bert import weights
 
@@ -23,7 +24,7 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 Dimension: TypeAlias = int | tf.Tensor  # a Python int where it is static
 
 BertConfig = config_lib.BertConfig
-gelu = encoder.gelu
+gelu = layers.gelu
 
 _EPSILON = 1e-12  # of tf.contrib.layers.layer_norm, in float32
 
@@ -61,7 +62,7 @@ class BertModel:
             self._variables, input_ids, one_hot=use_one_hot_embeddings, scope=name
         )
         step = tf.compat.v1.train.get_or_create_global_step()
-        dropout = encoder.stateless_dropout(0, step) if is_training else encoder.keep_all
+        dropout = layers.stateless_dropout(0, step) if is_training else layers.keep_all
         self._outputs = encoder.encode(
             self._variables, config, words, mask, segments, dropout=dropout, scope=name
         )
@@ -97,7 +98,7 @@ def get_activation(activation_string: str | Activation | None) -> Activation | N
     """Return the activation of a name, None for "linear" and "", else what came; ValueError for an unknown name."""
     if not isinstance(activation_string, str):
         return activation_string
-    return encoder.get_activation(activation_string) if activation_string else None
+    return layers.get_activation(activation_string) if activation_string else None
 
 
 def get_assignment_map_from_checkpoint(
@@ -120,7 +121,7 @@ def layer_norm(input_tensor: tf.Tensor, name: str | None = None) -> tf.Tensor:
     width = input_tensor.shape[-1]
     with tf.compat.v1.variable_scope(name, default_name="LayerNorm"):
         variables = weights.create({"beta": (width,), "gamma": (width,)}, initializer_range=0.0)
-        return encoder.normalise(input_tensor, variables["gamma"], variables["beta"], _EPSILON)
+        return layers.normalise(input_tensor, variables["gamma"], variables["beta"], _EPSILON)
 
 
 def layer_norm_and_dropout(
@@ -153,7 +154,7 @@ def embedding_lookup(
     table = _table(word_embedding_name, vocab_size, embedding_size, initializer_range)
     ids = input_ids[:, :, tf.newaxis] if input_ids.shape.rank == 2 else input_ids
     *places, inputs = get_shape_list(ids)
-    rows = encoder.look_up(table, ids, one_hot=use_one_hot_embeddings)
+    rows = layers.look_up(table, ids, one_hot=use_one_hot_embeddings)
     return tf.reshape(rows, [*places, inputs * embedding_size]), table
 
 
@@ -181,7 +182,7 @@ def embedding_postprocessor(
         if token_type_ids is None:
             raise ValueError("token_type_ids must be given with use_token_type=True, got None")
         table = _table(token_type_embedding_name, token_type_vocab_size, width, initializer_range)
-        output += encoder.look_up(table, token_type_ids, one_hot=True)
+        output += layers.look_up(table, token_type_ids, one_hot=True)
     if use_position_embeddings:
         table = _table(position_embedding_name, max_position_embeddings, width, initializer_range)
         fits = tf.compat.v1.assert_less_equal(length, max_position_embeddings)
@@ -343,5 +344,5 @@ def _dense(
     name: str, x: tf.Tensor, width: int, initializer_range: float, act: Activation | None = None
 ) -> tf.Tensor:
     layer = {f"{name}/kernel": (x.shape[-1], width), f"{name}/bias": (width,)}
-    y = encoder.dense(weights.create(layer, initializer_range), name, x)
+    y = layers.dense(weights.create(layer, initializer_range), name, x)
     return act(y) if act else y

@@ -75,25 +75,6 @@ SCHEDULES: dict[str, Callable[[shapes.Step, float, int, int], shapes.Scalar]] = 
 """Name -> rate of (step, peak rate, training steps, warm-up steps)."""
 
 
-def adamw_update(
-    gradient: tf.Tensor,
-    m: tf.Tensor,
-    v: tf.Tensor,
-    value: tf.Tensor,
-    *,
-    learning_rate: shapes.Scalar,
-    weight_decay_rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the next m, v and value; m and v are not corrected for their start at 0."""
-    m_next = beta_1 * m + (1.0 - beta_1) * gradient
-    v_next = beta_2 * v + (1.0 - beta_2) * tf.square(gradient)
-    update = m_next / (tf.sqrt(v_next) + epsilon) + weight_decay_rate * value
-    return m_next, v_next, value - learning_rate * update
-
-
 class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
     """Adam with decoupled weight decay; its slots are `<variable>/adam_m` and `<variable>/adam_v`.
 
@@ -149,18 +130,24 @@ class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
             )
             for slot in ("adam_m", "adam_v")
         )
-        m_next, v_next, value_next = adamw_update(
-            tf.convert_to_tensor(gradient),
-            m,
-            v,
-            variable,
-            learning_rate=self.learning_rate,
-            weight_decay_rate=self.weight_decay_rate if self.decays(name) else 0.0,
-            beta_1=self.beta_1,
-            beta_2=self.beta_2,
-            epsilon=self.epsilon,
-        )
-        return tf.group(variable.assign(value_next), m.assign(m_next), v.assign(v_next))
+        rate = tf.cast(self.learning_rate, tf.float32)
+        gradient, order = tf.convert_to_tensor(gradient), []
+        if self.decays(name):
+            with tf.control_dependencies([gradient]):  # the step has read the variable by then
+                order = [variable.assign_sub(rate * self.weight_decay_rate * variable)]
+        with tf.control_dependencies(order):  # decoupled: it decays the value before the step
+            return tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=0.0,  # that is: no bias correction
+                beta2_power=0.0,
+                lr=rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon,
+                grad=gradient,
+            )
 
 
 def create_optimizer(
@@ -196,10 +183,23 @@ def train_step(
         optimizer = tf.compat.v1.tpu.CrossShardOptimizer(optimizer)
     else:  # a TPU's graph cannot write summaries
         tf.compat.v1.summary.scalar(LEARNING_RATE, learning_rate)
-    clipped, _ = tf.clip_by_global_norm(gradients, clip_norm=_CLIP_NORM)
+    summed = [_sum_repeated_rows(gradient) for gradient in gradients]
+    clipped, _ = tf.clip_by_global_norm(summed, clip_norm=_CLIP_NORM)
     train_op = optimizer.apply_gradients(zip(clipped, variables, strict=True))
     with tf.control_dependencies([train_op]):
         return tf.compat.v1.assign_add(tf.compat.v1.train.get_or_create_global_step(), 1)
+
+
+def _sum_repeated_rows(gradient: Any) -> Any:
+    """Return a table's gradient with one row for each word of the batch, so that its norm is that of the whole table's.
+
+    The release takes the norm of the rows as they come, one for each token.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, place = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
 def mean_over_parts(

@@ -93,6 +93,11 @@ class TrainConfig(pydantic.BaseModel):
         description="Parts in which each training batch is computed, one after the other, to save memory; the update "
         "is that of the whole batch.",
     )
+    bucket_by_length: bool = pydantic.Field(
+        True,
+        description="Put texts of like length into a training batch and pad it to its longest; no: batches of any "
+        "lengths, padded to --max_seq_length, as on a TPU.",
+    )
     learning_rate: float = pydantic.Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     learning_rate_schedule: Literal["default", "lr_range_test", "one_cycle"] = pydantic.Field(
         "default",
@@ -188,8 +193,22 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         None,
         description="BERT-LRP's flag; with it and no --do_*, the run trains and evaluates, as there.",
     )
+    precision: Literal["float32", "bfloat16"] = pydantic.Field(
+        "float32",
+        description="What the encoder's layers compute in, in training and prediction; bfloat16 is quicker where the "
+        "processor multiplies it natively. Weights and their updates stay float32.",
+    )
+    engine: Literal["tensorflow", "openvino"] = pydantic.Field(
+        "tensorflow",
+        description="What predictions run on; openvino, an optional requirement, may be quicker on a CPU.",
+    )
     eval_batch_size: int = pydantic.Field(8, ge=1, description="Examples in an evaluation batch.")
-    predict_batch_size: int = pydantic.Field(8, ge=1, description="Examples in a prediction batch.")
+    predict_batch_size: int = pydantic.Field(
+        8,
+        ge=1,
+        description="Examples in a prediction batch on a TPU; elsewhere batches hold texts of like length, up to a "
+        "number of tokens.",
+    )
     attn_processor_fn: str | None = pydantic.Field(
         None,
         description="With --do_predict: a processor of explain.attention, such as average_last_layer_by_head, or "

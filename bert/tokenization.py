@@ -1,9 +1,10 @@
 """Text to WordPiece tokens, each with the characters of the user's own text that it stands for.
 
 The tokens are those of the release's `FullTokenizer`, for every code point: Python's Unicode tables
-normalise the text, as they did there, and the Rust `tokenizers` library finds the pieces. Its own
-`BertNormalizer` is not used: it drops private-use and unassigned characters, misses the CJK range
-U+2B820-2B91F and does not know the final sigma. "[SEP]" in a text is text, never the special token.
+normalise the text, as they did there, and the Rust `tokenizers` library finds the pieces of a word,
+once: most words of a text are known from earlier ones. Its own `BertNormalizer` is not used: it drops
+private-use and unassigned characters, misses the CJK range U+2B820-2B91F and does not know the final
+sigma. "[SEP]" in a text is text, never the special token.
 The settings beyond the release's mean what they mean in transformers, whose slow tokenizer also
 composes the text (NFC): that shows only where accents are kept, and is not done here.
 Leaves to others: special tokens, pairs, truncation and padding (`features`), words (`words`).
@@ -12,14 +13,19 @@ Sources: Devlin et al. 2019; google-research/bert `tokenization.py` at eedf571; 
 
 import collections
 import functools
+import itertools
 import os
 import pathlib
 import re
-import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+import struct
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar, overload
 
+import numpy as np
+import numpy.typing as npt
 import tokenizers
+
+from bert import normalization
 
 _Item = TypeVar("_Item")
 _Entry = TypeVar("_Entry")
@@ -27,13 +33,8 @@ PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 _CONTINUATION = "##"
 # Rust cannot hold a lone surrogate: a character that is in no vocabulary either stands in for it.
 _encodable = functools.partial(re.compile("[\ud800-\udfff]").sub, "\0")
-# A word of normalised text: an ASCII punctuation sign or a run of others. Python and Rust agree.
-_WORD = r"[!-/:-@\[-`{-~]|[^ !-/:-@\[-`{-~]+"
-# The blocks that the release calls Chinese: no kana, no Hangul, nothing newer than extension E.
-_CHINESE = re.compile(
-    "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f"
-    "\U0002b820-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
-)
+_TEXTS_AT_ONCE = 32  # many, for NumPy's calls to cost little; few, for its arrays to stay in cache
+_WORDS_REMEMBERED, _LONGEST_REMEMBERED = 100_000, 64  # some 15 MB
 # Every published model's folder, the small and the whole-word-masking ones included.
 _MODEL_FOLDER = re.compile(
     r"(?:.*[^A-Za-z0-9_-])?((?P<cased>(?:wwm_|multi_)?cased)|(?:wwm_)?uncased|multilingual|chinese)"
@@ -55,6 +56,63 @@ class Token(NamedTuple):
     is_special: bool = False
 
 
+_pair = struct.Struct("=ii").pack
+# what `Token._make` does, without its two calls of Python
+_to_token: Callable[[Iterable[object]], Token] = functools.partial(tuple.__new__, Token)
+
+
+class Tokens(Sequence[Token]):
+    """Tokens that become objects when first looked at, and a tuple in a pickle; their number is known before."""
+
+    def __init__(self, count: int, make: Callable[[], Iterable[Token]]) -> None:
+        """Remember how to make them."""
+        self._count, self._make = count, make
+
+    @functools.cached_property
+    def _made(self) -> tuple[Token, ...]:
+        return tuple(self._make())
+
+    @overload
+    def __getitem__(self, index: int) -> Token: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Token, ...]: ...
+    def __getitem__(self, index: int | slice) -> Token | tuple[Token, ...]:
+        """Return a token, or a tuple of those in a slice."""
+        return self._made[index]
+
+    def __len__(self) -> int:
+        """Return their number, without making them."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Token]:
+        """Iterate over the tokens."""
+        return iter(self._made)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare as the tuple of the tokens."""
+        return self._made == (other._made if isinstance(other, Tokens) else other)
+
+    def __hash__(self) -> int:
+        """Hash as the tuple of the tokens."""
+        return hash(self._made)
+
+    def __repr__(self) -> str:
+        """Show the tuple of the tokens."""
+        return repr(self._made)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Token, ...]]]:
+        """Pickle the tokens, not the tokenizer."""
+        return tuple, (self._made,)
+
+
+class Pieces(NamedTuple):
+    """The pieces of one text as arrays, int32[t] each: identifiers, and spans as `Token`s have them."""
+
+    ids: npt.NDArray[np.int32]
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+
+
 def is_special(token: str) -> bool:
     """Tell whether the token frames the input; [UNK] does not, it stands for text."""
     return token in (PAD, CLS, SEP, MASK)
@@ -70,16 +128,6 @@ def strip_continuation(piece: str) -> str:
     return piece[len(_CONTINUATION) :] if is_continuation(piece) else piece
 
 
-def is_cjk(char: str) -> bool:
-    """Tell whether the character is a word of its own: the blocks that the release calls Chinese."""
-    return _CHINESE.match(char) is not None
-
-
-def is_dropped(char: str) -> bool:
-    """Tell whether the tokenizer takes the character out of a text, leaving what stands around it together."""
-    return not _clean(char, splits_chinese=False)
-
-
 def validate_case_matches_checkpoint(do_lower_case: bool, init_checkpoint: str | None) -> None:
     """Raise ValueError for a published model in the wrong letter case.
 
@@ -93,15 +141,10 @@ def validate_case_matches_checkpoint(do_lower_case: bool, init_checkpoint: str |
         )
 
 
-def convert_to_unicode(text: str | bytes) -> str:
-    """Return the text; bytes are read as UTF-8, their broken parts left out as in the release."""
-    if isinstance(text, str):
-        return text
-    if isinstance(text, bytes):
-        return text.decode("utf-8", "ignore")
-    raise ValueError(f"text must be str or UTF-8 bytes, got {type(text).__name__}: {text!r}")
-
-
+BasicTokenizer = normalization.BasicTokenizer
+convert_to_unicode = normalization.convert_to_unicode
+is_cjk = normalization.is_cjk
+is_dropped = normalization.is_dropped
 printable_text = convert_to_unicode  # two functions of the release; Python 3 prints what it reads
 
 
@@ -158,87 +201,6 @@ def whitespace_tokenize(text: str) -> list[str]:
     return text.split()
 
 
-class _CharacterTable(dict[int, str]):
-    """What a rule makes of each character, asked once per character: keeps `translate` fast."""
-
-    def __init__(self, rule: Callable[[str], str]) -> None:
-        self._rule = rule
-
-    def __missing__(self, code_point: int) -> str:
-        return self.setdefault(code_point, self._rule(chr(code_point)))
-
-
-def _clean(char: str, splits_chinese: bool) -> str:
-    """Drop control characters, make every whitespace a space, set Chinese characters apart."""
-    if char == "\ufffd" or (char not in "\t\n\r" and unicodedata.category(char) in ("Cc", "Cf")):
-        return ""
-    if char.isspace():
-        return " "
-    return f" {char} " if splits_chinese and _CHINESE.match(char) else char
-
-
-def _set_apart(char: str, drops_accents: bool) -> str:
-    """Put spaces around punctuation, but for ASCII: `_WORD` splits there, and spans stay put."""
-    category = unicodedata.category(char)
-    if drops_accents and category == "Mn":
-        return ""
-    return f" {char} " if category.startswith("P") and not char.isascii() else char
-
-
-class BasicTokenizer:
-    """Text to words; each Chinese character and each punctuation sign is a word of its own.
-
-    Punctuation is Unicode category P and every ASCII sign that is no letter or digit. Accents are
-    what has category Mn after NFD: with them go the vowel signs of many scripts.
-    """
-
-    def __init__(
-        self,
-        do_lower_case: bool = True,
-        *,
-        strip_accents: bool | None = None,
-        tokenize_chinese_chars: bool = True,
-    ) -> None:
-        """Build the tables; strip_accents=None strips where letters are lower-cased, as the release."""
-        self.do_lower_case = do_lower_case
-        self.strip_accents = do_lower_case if strip_accents is None else strip_accents
-        self.tokenize_chinese_chars = tokenize_chinese_chars
-        clean = functools.partial(_clean, splits_chinese=tokenize_chinese_chars)
-        set_apart = functools.partial(_set_apart, drops_accents=self.strip_accents)
-        self._cleaned = _CharacterTable(clean)
-        self._separated = _CharacterTable(set_apart)
-        self._widths: dict[str, int] = {}
-
-    def tokenize(self, text: str | bytes) -> list[str]:
-        """Return the words and punctuation signs in order."""
-        return re.findall(_WORD, self.normalize(convert_to_unicode(text)))
-
-    def normalize(self, text: str) -> str:
-        """Return the text ready to split: only spaces and ASCII punctuation still bound words."""
-        text = text.translate(self._cleaned)
-        if self.do_lower_case:
-            text = text.lower()
-        if self.strip_accents:
-            text = unicodedata.normalize("NFD", text)
-        return text.translate(self._separated)
-
-    def to_raw_spans(self, text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Turn spans of `normalize(text)` into spans of the text, dropped accents included."""
-        # Characters normalised one by one give the lengths: only a final sigma and the order of
-        # combining marks depend on neighbours, and neither changes a length.
-        widths = self._widths
-        for char in set(text).difference(widths):
-            widths[char] = len(self.normalize(char))
-        origins = [index for index, char in enumerate(text) for _ in range(widths[char])]
-        raw_spans = []
-        for start, end in spans:
-            raw_end = origins[end - 1] + 1
-            while raw_end < len(text) and not self._separated[ord(text[raw_end])]:
-                raw_end += 1  # a dropped accent belongs to the character before it
-            raw_spans.append((origins[start], raw_end))
-        return raw_spans
-
-
 class WordpieceTokenizer:
     """Words to pieces: from the left, always the longest piece that the vocabulary has.
 
@@ -265,6 +227,28 @@ class WordpieceTokenizer:
         """Return the pieces of the words, which whitespace separates."""
         words = whitespace_tokenize(_encodable(convert_to_unicode(text)))
         return [piece.value for word in words for piece in self.model.tokenize(word)]
+
+
+class _WordTable(dict[str, bytes]):
+    """For each piece of a word its identifier and number of characters, as bytes of int32: fast to join."""
+
+    def __init__(self, wordpiece: WordpieceTokenizer, vocab: Mapping[str, int]) -> None:
+        self._wordpiece = wordpiece
+        self._unknown = vocab[UNK]
+        self._known = {
+            piece: _pair(index, len(strip_continuation(piece))) for piece, index in vocab.items()
+        }
+
+    def __missing__(self, word: str) -> bytes:
+        pieces = self._wordpiece.tokenize(word)
+        found = b"".join(map(self._known.__getitem__, pieces))
+        if pieces == [UNK]:
+            found = _pair(self._unknown, len(word))
+        if len(word) <= _LONGEST_REMEMBERED:
+            if len(self) >= _WORDS_REMEMBERED:
+                self.clear()
+            self[word] = found
+        return found
 
 
 class FullTokenizer:
@@ -297,29 +281,35 @@ class FullTokenizer:
         self.wordpiece_tokenizer = WordpieceTokenizer(
             self.vocab, max_input_chars_per_word=max_input_chars_per_word
         )
-        self._tokenizer = tokenizers.Tokenizer(self.wordpiece_tokenizer.model)
-        self._tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
-            tokenizers.Regex(_WORD), behavior="removed", invert=True
-        )
+        self._words = _WordTable(self.wordpiece_tokenizer, self.vocab)
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """Return the pieces of the text."""
-        normalized = self.basic_tokenizer.normalize(convert_to_unicode(text))
-        return self._tokenizer.encode(_encodable(normalized)).tokens
+        (pieces,) = self.find_pieces([text])
+        return self.convert_ids_to_tokens(pieces.ids.tolist())
 
     def tokenize_with_spans(self, text: str | bytes, sentence: int = 0) -> tuple[Token, ...]:
         """Return the pieces with their spans of the text; of the decoded text, if it is bytes."""
-        text = convert_to_unicode(text)
-        normalized = self.basic_tokenizer.normalize(text)
-        encoding = self._tokenizer.encode(_encodable(normalized))
-        return self._locate(text, normalized, encoding, sentence)
+        (pieces,) = self.find_pieces([text])
+        return self.to_tokens(pieces, sentence)
 
     def tokenize_batch(self, texts: Iterable[str | bytes]) -> list[tuple[Token, ...]]:
-        """Do for each text, on all cores, what `tokenize_with_spans` does for one."""
-        sources = [convert_to_unicode(text) for text in texts]
-        normalized = list(map(self.basic_tokenizer.normalize, sources))
-        encodings = self._tokenizer.encode_batch(list(map(_encodable, normalized)))
-        return list(map(self._locate, sources, normalized, encodings))
+        """Do for each text what `tokenize_with_spans` does for one."""
+        return list(map(self.to_tokens, self.find_pieces(texts)))
+
+    def find_pieces(self, texts: Iterable[str | bytes]) -> list[Pieces]:
+        """Return the pieces of each text, without making objects of them: the fastest way."""
+        sources = list(map(convert_to_unicode, texts))
+        starts = range(0, len(sources), _TEXTS_AT_ONCE)
+        groups = (sources[start : start + _TEXTS_AT_ONCE] for start in starts)
+        return list(itertools.chain.from_iterable(map(self._find_pieces, groups)))
+
+    def to_tokens(self, pieces: Pieces, sentence: int = 0) -> tuple[Token, ...]:
+        """Return the pieces as objects."""
+        spans = pieces.starts.tolist(), pieces.ends.tolist()
+        texts = self.convert_ids_to_tokens(pieces.ids.tolist())
+        others = [sentence] * len(texts), [False] * len(texts)
+        return tuple(map(_to_token, zip(texts, *spans, *others, strict=True)))
 
     def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
         """Look up the id of every token."""
@@ -329,11 +319,15 @@ class FullTokenizer:
         """Look up the token of every id."""
         return convert_ids_to_tokens(self.inv_vocab, ids)
 
-    def _locate(
-        self, text: str, normalized: str, encoding: tokenizers.Encoding, sentence: int = 0
-    ) -> tuple[Token, ...]:
-        spans = encoding.offsets
-        if len(normalized) != len(text) or not text.isascii():  # else they hold: ASCII never grows
-            spans = self.basic_tokenizer.to_raw_spans(text, spans)
-        pairs = zip(encoding.tokens, spans, strict=True)
-        return tuple(Token(piece, start, end, sentence) for piece, (start, end) in pairs)
+    def _find_pieces(self, texts: list[str]) -> list[Pieces]:
+        """Read texts as one, a space between them: no rule looks past a space."""
+        normalized = " ".join(map(self.basic_tokenizer.normalize, texts))
+        found = b"".join(map(self._words.__getitem__, normalized.split()))
+        ids, lengths = np.frombuffer(found, np.int32).reshape(-1, 2).T
+        starts, ends = self.basic_tokenizer.to_raw_spans(" ".join(texts), normalized, lengths)
+        firsts = np.cumsum([0, *(len(text) + 1 for text in texts)])
+        bounds = np.searchsorted(starts, firsts)
+        shifts = np.repeat(firsts[:-1], np.diff(bounds))
+        columns = ids, (starts - shifts).astype(np.int32), (ends - shifts).astype(np.int32)
+        of_texts = itertools.pairwise(bounds.tolist())
+        return [Pieces(*(column[start:end] for column in columns)) for start, end in of_texts]

@@ -4,11 +4,13 @@ Kernels are [in, out], as the published checkpoints hold them. Leaves to others:
 classifier's own (`classifier`), files (`checkpoints`).
 """
 
+import re
 from typing import Any
 
 import tensorflow as tf
 
 from bert import config as config_lib
+from bert import shapes
 
 
 def encoder_shapes(
@@ -66,6 +68,17 @@ def create(
             trainable=trainable,
         )
         for name, shape in shapes_by_name.items()
+    }
+
+
+def in_precision(variables: shapes.Variables, dtype: str) -> shapes.Variables:
+    """Return the variables with the kernels and biases of the encoder's layers cast; gradients reach the originals.
+
+    Source: Micikevicius et al. 2018, Mixed Precision Training, section 3.1; bfloat16 needs no loss scaling.
+    """
+    return {
+        name: tf.cast(value, dtype) if re.search("/encoder/.*(kernel|bias)$", name) else value
+        for name, value in variables.items()
     }
 
 

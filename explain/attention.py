@@ -71,8 +71,12 @@ def rollout(attentions: LayerDicts) -> shapes.TokenScores:
     Heads are averaged and the residual counts as much as the attention; sums to 1, 0 on padding, the same whatever
     class is explained. Source: Abnar and Zuidema 2020, section 3, equation 1.
     """
-    row = _first_row(attentions)
-    for index in reversed(range(len(attentions))):
+    last = _average(-1, 0, attentions)
+    row = (
+        0.5 * tf.one_hot(tf.zeros_like(last[:, 0], tf.int32), tf.shape(last)[1], dtype=last.dtype)
+        + 0.5 * last
+    )
+    for index in reversed(range(len(attentions) - 1)):
         mixed = tf.reduce_mean(_layer(attentions, index), axis=1)
         row = 0.5 * row + 0.5 * tf.einsum("bq,bqk->bk", row, mixed)
     return row
@@ -84,11 +88,14 @@ def lat(attentions: LayerDicts) -> shapes.TokenScores:
     Sums to the number of heads, 0 on padding. Heads of one index in two layers have nothing to do with each other, so
     that the chain means little: kept for comparison. Source: Wu and Ong 2021; frankaging/BERT-LRP 85b30a7.
     """
-    heads = tf.shape(_layer(attentions, 0))[1]
-    rows = tf.repeat(_first_row(attentions)[:, tf.newaxis], heads, axis=1)
-    for index in reversed(range(len(attentions))):
+    rows = _layer(attentions, -1)[:, :, 0]
+    for index in reversed(range(len(attentions) - 1)):
         rows = tf.einsum("bhq,bhqk->bhk", rows, _layer(attentions, index))
     return tf.reduce_sum(rows, axis=1)
+
+
+_OF_READ = (average_last_layer_by_head, rollout, lat)
+"""Processors that need of the last layer the [CLS] row alone: far cheaper where the head reads no more either."""
 
 
 def require_processor(attn_processor_fn: object) -> None:
@@ -112,7 +119,7 @@ def processed(
     A tensor is `attention`; a dict is `attention_<key>`, one each; a list of one-key dicts is stacked to `attention`
     f[b, l, h, q, k].
     """
-    made = processor(outputs.layer_dicts())
+    made = processor(outputs.layer_dicts(of_read=processor in _OF_READ))
     if isinstance(made, Mapping):
         return {f"attention_{name}": value for name, value in made.items()}
     if isinstance(made, list | tuple):
@@ -144,14 +151,6 @@ _PROCESSORS: dict[str, AttentionProcessor] = {
     "lat": lat,
 }
 """Processors that give one score a token, by name."""
-
-
-def _first_row(attentions: LayerDicts) -> shapes.TokenScores:
-    """Return all of the weight on [CLS], f[b, t]."""
-    first = _layer(attentions, 0)
-    return tf.one_hot(
-        tf.zeros(tf.shape(first)[:1], tf.int32), tf.shape(first)[-1], dtype=first.dtype
-    )
 
 
 def _average(layer_index: int, token_index: int, attentions: LayerDicts) -> shapes.TokenScores:

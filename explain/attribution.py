@@ -68,21 +68,23 @@ class Gradients(NamedTuple):
     Attributes:
       words: at the word embeddings.
       entered: at what enters layer 0, behind the embeddings' LayerNorm.
-      attention: at the attention of each layer, before dropout.
-      last: at the last layer's output, which the head reads.
+      attention: at the attention of each layer, before dropout; at the last layer's, of the tokens that the head reads.
+      read: at the last hidden states that the head reads, f[b, t, d] or f[b, 1, d].
     """
 
     words: shapes.Embeddings
     entered: shapes.Hidden
     attention: tuple[shapes.AttentionProbs, ...]
-    last: shapes.Hidden
+    read: shapes.Hidden
 
 
 def gradients_of(outputs: classifier.BertOutputs, score: shapes.PerExample) -> Gradients:
     """Run the backward pass; what is not fetched of it is not computed."""
-    ends = [outputs.word_embeddings, outputs.embedding_output, outputs.hidden_states[-1]]
-    words, entered, last, *attention = tf.gradients(score, [*ends, *outputs.attention_probs])
-    return Gradients(words, entered, tuple(attention), last)
+    ends = [outputs.word_embeddings, outputs.embedding_output, outputs.read]
+    probs = [*outputs.attention_probs[:-1], outputs.read_probs]
+    found = tf.gradients(score, [*ends, *probs])
+    words, entered, read, *attention = map(classifier.at_least_float32, found)
+    return Gradients(words, entered, tuple(attention), read)
 
 
 def gradient_sensitivity(
@@ -137,12 +139,16 @@ def chefer(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.Toke
 
     Source: Chefer et al., ICCV 2021, rules 5 to 7, self-attention alone.
     """
-    sizes = tf.norm(gradients.last, axis=-1)
-    start = carried = tf.math.divide_no_nan(sizes, tf.reduce_sum(sizes, axis=1, keepdims=True))
+    sizes = tf.norm(gradients.read, axis=-1)
+    shares = tf.math.divide_no_nan(sizes, tf.reduce_sum(sizes, axis=1, keepdims=True))
+    unread = tf.shape(outputs.word_embeddings)[1] - tf.shape(sizes)[1]
+    start = carried = tf.pad(shares, [[0, 0], [0, unread]])
     # these rows of (I + A_L) ... (I + A_1), from the last layer down: a vector, where the product is a matrix
-    for gradient, probs in reversed(
-        list(zip(gradients.attention, outputs.attention_probs, strict=True))
+    rows = shares
+    for gradient, layer in reversed(
+        list(zip(gradients.attention, outputs.layer_dicts(of_read=True), strict=True))
     ):
+        (probs,) = layer.values()
         raising = tf.reduce_mean(tf.nn.relu(gradient * probs), axis=1)
-        carried += tf.einsum("bq,bqk->bk", carried, raising)
+        rows = carried = carried + tf.einsum("bq,bqk->bk", rows, raising)
     return carried - start

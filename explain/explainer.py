@@ -3,9 +3,10 @@
 Leaves to others: the graphs (`warm`), the methods (`methods`), words (`words`), the record (`explanation`).
 """
 
+import functools
 import importlib.metadata
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy.typing as npt
 
 from bert import datasets
 from bert import features as features_lib
+from bert import frozen
 from bert import model_folder
 from bert import windows
 from explain import attention
 from explain import attribution
 from explain import explanation
 from explain import methods as methods_lib
+from explain import targets
 from explain import warm
 from explain import words as words_lib
 
@@ -33,7 +36,8 @@ class Settings(NamedTuple):
 
     methods: tuple[methods_lib.Bound, ...]
     attn_processor_fn: attention.AttentionProcessor | None = None
-    precision: warm.Precision = "float32"
+    precision: frozen.Precision = "float32"
+    engine: frozen.Engine = "tensorflow"
     word_scores: words_lib.Combine = "sum"
     long_text: LongText = "cut"
     strict: bool = False
@@ -46,11 +50,10 @@ class _Job(NamedTuple):
     window: windows.Window
     target: int = -1
     contrast: int = -1
-    is_whole: bool = True
 
     @property
-    def row(self) -> warm.Row:
-        return warm.Row(self.window.encoding, self.target, self.contrast, self.is_whole)
+    def row(self) -> frozen.Row:
+        return frozen.Row(self.window.encoding, self.target, self.contrast)
 
 
 _Answered: TypeAlias = tuple[_Job, warm.Answer]
@@ -66,7 +69,8 @@ class Explainer:
           ValueError: a setting is none of the legal ones, or the checkpoint is another model's.
         """
         for name, legal in (
-            ("precision", warm.Precision),
+            ("precision", frozen.Precision),
+            ("engine", frozen.Engine),
             ("word_scores", words_lib.Combine),
             ("long_text", LongText),
         ):
@@ -75,9 +79,13 @@ class Explainer:
                     f"{name} must be one of {', '.join(get_args(legal))}; got {given!r}"
                 )
         self._parts, self._settings, self._model_name = parts, settings, model_name
-        self._tokenizer = parts.tokenizer()
+        self._tokenizer, self._targets = parts.tokenizer(), targets.Targets(parts.labels)
         self._warm = warm.WarmModel(
-            parts, settings.methods, settings.attn_processor_fn, settings.precision
+            parts,
+            settings.methods,
+            settings.attn_processor_fn,
+            settings.precision,
+            settings.engine,
         )
 
     @property
@@ -94,7 +102,7 @@ class Explainer:
           TypeError: `texts` is a single string, or holds something else than texts and pairs.
         """
         examples = _examples(texts, [None] * len(texts))
-        return self._joined_probabilities(dict(enumerate(map(self._read, examples))))
+        return self._joined_probabilities(dict(enumerate(self._read(examples))))
 
     def __call__(
         self,
@@ -114,22 +122,33 @@ class Explainer:
           TypeError: `texts` is a single string, or holds something else than texts and pairs.
           ValueError: an unknown target or score; `labels` are not one a text; with `strict`, a check that failed.
         """
+        return self._explain(texts, 0, target, score, labels)
+
+    def _explain(
+        self,
+        texts: Sequence[Text],
+        first: int,
+        target: str | int,
+        score: attribution.ScoreKind,
+        labels: Sequence[str | int | None] | None,
+    ) -> list[explanation.Explanation]:
+        """Explain texts of which `first` went before."""
         warm.check_score(self._settings.methods, score)
-        gold = self._gold(labels, len(texts))
-        examples = _examples(texts, [None if i is None else self.labels[i] for i in gold])
-        read = dict(enumerate(map(self._read, examples)))
-        # a graph knows its own row's prediction, but not that of several windows, nor one to take off
-        of_all = _is_contrast(target) and "predicted" in str(target)
+        gold = self._targets.gold(labels, len(texts))
+        examples = _examples(texts, [None if i is None else self.labels[i] for i in gold], first)
+        read = dict(enumerate(self._read(examples)))
+        # a graph knows its row's prediction, but not that of several windows, nor one to take off
+        of_all = self._targets.needs_prediction(target)
         unknown = {i: r for i, r in read.items() if of_all or len(r[1]) > 1}
         joined = self._joined_probabilities(unknown)
         predicted = {i: int(np.argmax(row)) for i, row in zip(unknown, joined, strict=True)}
         jobs = [
-            _Job(index, window, *classes, is_whole=len(parts) == 1)
+            _Job(index, window, *classes)
             for index, (_, parts) in read.items()
-            for classes in self._targets(target, gold[index], predicted.get(index, -1))
+            for classes in self._targets.pairs(target, gold[index], predicted.get(index, -1))
             for window in parts
         ]
-        answers = self._warm.explain([job.row for job in jobs], score)
+        answers = self._warm.explain((job.row for job in jobs), score)
         records = [
             self._record(bound, examples[text], read[text][0], group, score)
             for text, groups in _by_text(zip(jobs, answers, strict=True))
@@ -140,19 +159,43 @@ class Explainer:
             _refuse_failed(records)
         return records
 
-    def _read(self, example: datasets.InputExample) -> _Read:
-        """Return a text's tokens, and the parts that the model reads."""
+    def stream(
+        self,
+        texts: Iterable[Text],
+        target: str | int = "predicted",
+        score: attribution.ScoreKind = "logit",
+        *,
+        texts_at_once: int = 256,
+    ) -> Iterator[explanation.Explanation]:
+        """Yield what a call returns, for texts without end: memory is that of `texts_at_once` texts and their records.
+
+        Raises:
+          TypeError, ValueError: as a call, when the turn comes to the text that is wrong.
+        """
+        _refuse_str(texts)
+        source, first = iter(texts), 0
+        while chunk := list(itertools.islice(source, texts_at_once)):
+            yield from self._explain(chunk, first, target, score, None)
+            first += len(chunk)
+
+    def _read(self, examples: Sequence[datasets.InputExample]) -> list[_Read]:
+        """Return texts' tokens, and the parts that the model reads."""
+        tokenizer, record = self._tokenizer, self._parts.record
+        pairs = [(example.text_a, example.text_b) for example in examples]
         if self._settings.long_text == "window":
-            return windows.split(
-                self._tokenizer, example.text_a, example.text_b, self._parts.record.max_seq_length
-            )
-        encoding = self._parts.encode(self._tokenizer, example)
-        return encoding, [windows.Window(encoding, tuple(range(len(encoding.tokens))))]
+            return [windows.split(tokenizer, *pair, record.max_seq_length) for pair in pairs]
+        encodings = features_lib.encode_batch(
+            tokenizer, pairs, record.max_seq_length, record.truncation
+        )
+        return [
+            (encoding, [windows.Window(encoding, tuple(range(len(encoding.input_ids))))])
+            for encoding in encodings
+        ]
 
     def _joined_probabilities(self, read: dict[int, _Read]) -> npt.NDArray[np.float32]:
         """Return what each text's windows say together, one row a text."""
         jobs = [_Job(index, window) for index, (_, parts) in read.items() for window in parts]
-        answers = self._warm.predict([job.row for job in jobs])
+        answers = self._warm.predict(job.row for job in jobs)
         return np.array(
             [
                 windows.join_probabilities([answer.probabilities for _, answer in groups[0]])
@@ -160,54 +203,6 @@ class Explainer:
             ],
             np.float32,
         ).reshape(len(read), len(self.labels))
-
-    def _gold(self, labels: Sequence[str | int | None] | None, count: int) -> list[int | None]:
-        if labels is None:
-            return [None] * count
-        if isinstance(labels, str) or len(labels) != count:
-            raise ValueError(f"labels must be one a text, got {labels!r:.80} for {count} texts")
-        return [None if label is None else self._class_of(label) for label in labels]
-
-    def _class_of(self, label: str | int) -> int:
-        if label in self.labels:
-            return self.labels.index(str(label))
-        is_index = isinstance(label, int | np.integer) or label.isdecimal()
-        if is_index and 0 <= int(label) < len(self.labels):
-            return int(label)
-        raise ValueError(
-            f"a class must be one of {', '.join(map(repr, self.labels))}, or an index from 0 to "
-            f"{len(self.labels) - 1}; got {label!r}"
-        )
-
-    def _targets(
-        self, target: str | int, gold: int | None, predicted: int
-    ) -> list[tuple[int, int]]:
-        """Return the (class, contrast) pairs that one text is explained for."""
-        if target in ("all", "gold") and target in self.labels:
-            raise ValueError(
-                f"target {target!r} is a label of this model and a word of its own; name the class by its index, "
-                f"{self.labels.index(str(target))}"
-            )
-        if target == "all":
-            return [(index, -1) for index in range(len(self.labels))]
-
-        def find(name: str | int) -> int:
-            if name == "predicted":
-                return predicted
-            if name != "gold":
-                return self._class_of(name)
-            if gold is None:
-                raise ValueError("target 'gold' needs the true label of every text; give labels")
-            return gold
-
-        if _is_contrast(target) and target not in self.labels:
-            names = {*self.labels, "predicted", "gold"}
-            parts = str(target).split("-")
-            for cut in range(1, len(parts)):  # a label may hold a hyphen itself
-                pair = "-".join(parts[:cut]), "-".join(parts[cut:])
-                if names.issuperset(pair):
-                    return [_two(find(pair[0]), find(pair[1]), str(target))]
-        return [(find(target), -1)]
 
     def _record(
         self,
@@ -250,7 +245,7 @@ class Explainer:
             method=bound.name,
             signed=bound.method.signed,
             target=self._name(bound, *group[0]),
-            attention=group[0][1].attention,
+            attention=group[0][1].attention if count == 1 else None,
             layer_scores=layers.astype(np.float32) if len(layers) else None,
             completeness_gap=None if gap is None else float(gap),
             checks=checks,
@@ -280,27 +275,26 @@ class Explainer:
             "max_seq_length": record.max_seq_length,
             "truncation": record.truncation,
             "pooling": record.pooling,
-            "versions": {
-                name: importlib.metadata.version(name) for name in ("numpy", "tensorflow")
-            },
+            "versions": {name: _version(name) for name in ("numpy", "tensorflow")},
         }
 
 
-def _two(first: int, second: int, target: str) -> tuple[int, int]:
-    if first == second:
-        raise ValueError(f"a contrast must be of two classes, but {target!r} is one for some text")
-    return first, second
+@functools.cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
-def _is_contrast(target: str | int) -> bool:
-    return isinstance(target, str) and "-" in target
-
-
-def _examples(texts: Sequence[Text], labels: Sequence[str | None]) -> list[datasets.InputExample]:
+def _refuse_str(texts: Iterable[Text]) -> None:
     if isinstance(texts, str):
         raise TypeError("texts must be a list of texts or pairs, got one str; write [text]")
+
+
+def _examples(
+    texts: Sequence[Text], labels: Sequence[str | None], first: int = 0
+) -> list[datasets.InputExample]:
+    _refuse_str(texts)
     found = []
-    for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
+    for index, (text, label) in enumerate(zip(texts, labels, strict=True), first):
         if isinstance(text, str):
             found.append(datasets.InputExample(f"text-{index}", text, None, label))
         elif isinstance(text, tuple) and [type(part) for part in text] == [str, str]:

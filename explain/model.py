@@ -18,6 +18,7 @@ from bert import classifier
 from bert import config as config_lib
 from bert import datasets
 from bert import features as features_lib
+from bert import frozen
 from bert import model_folder
 from bert import tokenization
 from explain import attention
@@ -25,7 +26,6 @@ from explain import attribution
 from explain import explainer as explainer_lib
 from explain import explanation
 from explain import methods as methods_lib
-from explain import warm
 from explain import words as words_lib
 
 
@@ -132,7 +132,8 @@ def load_explainer(
     methods: Sequence[methods_lib.MethodLike] = ("integrated_gradients",),
     *,
     attn_processor_fn: attention.AttentionProcessor | None = None,
-    precision: warm.Precision = "float32",
+    precision: frozen.Precision = "float32",
+    engine: frozen.Engine = "tensorflow",
     method_options: methods_lib.Options | None = None,
     word_scores: words_lib.Combine = "sum",
     long_text: explainer_lib.LongText = "cut",
@@ -147,7 +148,9 @@ def load_explainer(
       methods: names of `methods.METHODS`, functions of your own of a `methods.Question`, or such a function as
         package.module:function.
       attn_processor_fn: its tensor comes back as the records' `attention`.
-      precision: "float64" computes the same graph in double precision, to check the methods themselves.
+      precision: "bfloat16" computes the encoder in half precision, for speed; "float64" the whole graph in double
+        precision, to check the methods themselves.
+      engine: "openvino" runs graphs of probabilities and attention on OpenVINO, an optional requirement.
       method_options: by method, its options by their names, as `{"integrated_gradients": {"baseline": "mask"}}`.
       word_scores: how the scores of a word's pieces are joined; only "sum" keeps what is complete complete.
       long_text: "cut" explains what the model reads of a text, and the record says what was cut; "window" explains
@@ -165,6 +168,7 @@ def load_explainer(
         methods_lib.bind(methods, method_options),
         attn_processor_fn,
         precision,
+        engine,
         word_scores,
         long_text,
         strict,

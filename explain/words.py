@@ -4,7 +4,6 @@ A word is what stands between white space, and every CJK character by itself. Sp
 """
 
 import bisect
-import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -66,18 +65,19 @@ def to_words(
         raise ValueError(
             f"token_scores must hold one score a token, got {len(token_scores)} for {len(tokens)} tokens"
         )
-    token_scores = np.asarray(token_scores)
-    groups: list[list[int]] = []
-    for index, token in enumerate(tokens):
-        if token.is_special:
-            continue
-        if groups and _same_word(texts, tokens[groups[-1][-1]], token):
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    words = tuple(_word(texts, [tokens[index] for index in group]) for group in groups)
-    scores = np.array([_COMBINE[combine](token_scores[group]) for group in groups], np.float32)
-    return words, scores
+    read = [index for index, token in enumerate(tokens) if not token.is_special]
+    pieces = [tokens[index] for index in read]
+    starts = [
+        index
+        for index, piece in enumerate(pieces)
+        if not index or not _same_word(texts, pieces[index - 1], piece)
+    ]
+    words = [
+        _span(texts, pieces[start], pieces[last])
+        for start, last in zip(starts, _lasts(starts, len(pieces)), strict=True)
+    ]
+    scores = _COMBINE[combine](np.asarray(token_scores)[read], np.array(starts, np.int64))
+    return tuple(words), scores.astype(np.float32)
 
 
 def sentence_sums(
@@ -105,16 +105,13 @@ def sentence_sums(
             f"scores must hold one score a word, got {len(scores)} for {len(words)} words"
         )
     ends = [_sentence_ends(text) for text in texts]
-    sentences, sums = [], []
-    for (sentence, _), indices in itertools.groupby(
-        range(len(words)),
-        lambda i: (words[i].sentence, bisect.bisect(ends[words[i].sentence], words[i].start)),
-    ):
-        members = list(indices)
-        start, end = words[members[0]].start, words[members[-1]].end
-        sentences.append(Word(texts[sentence][start:end], start, end, sentence))
-        sums.append(_sum(np.asarray(scores)[members]))
-    return tuple(sentences), np.array(sums, np.float32)
+    places = [(word.sentence, bisect.bisect(ends[word.sentence], word.start)) for word in words]
+    starts = [i for i, place in enumerate(places) if not i or place != places[i - 1]]
+    bounds = zip(starts, _lasts(starts, len(words)), strict=True)
+    sentences = [_span(texts, words[start], words[last]) for start, last in bounds]
+    return tuple(sentences), _sums(np.asarray(scores), np.array(starts, np.int64)).astype(
+        np.float32
+    )
 
 
 def _sentence_ends(text: str) -> list[int]:
@@ -126,27 +123,48 @@ def _sentence_ends(text: str) -> list[int]:
     ]
 
 
-def _sum(scores: npt.NDArray[np.float32]) -> float:
-    return float(np.sum(scores, dtype=np.float64))
+def _lasts(starts: Sequence[int], count: int) -> list[int]:
+    """Return the last member of each group of `count` in all; groups are known by their first."""
+    return [start - 1 for start in [*starts[1:], count]] if starts else []
 
 
-def _mean(scores: npt.NDArray[np.float32]) -> float:
-    return _sum(scores) / len(scores)
+def _sums(
+    scores: npt.NDArray[np.float32], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    sums: npt.NDArray[np.float64] = np.add.reduceat(scores, starts, dtype=np.float64)
+    return sums
 
 
-def _largest(scores: npt.NDArray[np.float32]) -> float:
-    return float(scores[np.argmax(np.abs(scores))])
+def _means(
+    scores: npt.NDArray[np.float32], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    means: npt.NDArray[np.float64] = _sums(scores, starts) / np.diff(starts, append=len(scores))
+    return means
 
 
-def _first(scores: npt.NDArray[np.float32]) -> float:
-    return float(scores[0])
+def _largest(
+    scores: npt.NDArray[np.float32], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    sizes = np.abs(scores)
+    largest = np.repeat(np.maximum.reduceat(sizes, starts), np.diff(starts, append=len(scores)))
+    is_largest = (sizes == largest) | np.isnan(sizes)
+    places = np.where(is_largest, np.arange(len(scores)), len(scores))
+    return _firsts(scores, np.minimum.reduceat(places, starts))
 
 
-_COMBINE: dict[str, Callable[[npt.NDArray[np.float32]], float]] = {
-    "sum": _sum,
-    "mean": _mean,
+def _firsts(
+    scores: npt.NDArray[np.float32], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    return scores[starts].astype(np.float64)
+
+
+_COMBINE: dict[
+    str, Callable[[npt.NDArray[np.float32], npt.NDArray[np.int64]], npt.NDArray[np.float64]]
+] = {
+    "sum": _sums,
+    "mean": _means,
     "max": _largest,
-    "first": _first,
+    "first": _firsts,
 }
 
 
@@ -161,6 +179,8 @@ def _same_word(texts: Sequence[str], before: tokenization.Token, after: tokeniza
     return not (tokenization.is_cjk(text[before.start]) or tokenization.is_cjk(text[after.start]))
 
 
-def _word(texts: Sequence[str], tokens: Sequence[tokenization.Token]) -> Word:
-    start, end, sentence = tokens[0].start, tokens[-1].end, tokens[0].sentence
-    return Word(texts[sentence][start:end], start, end, sentence)
+def _span(
+    texts: Sequence[str], first: tokenization.Token | Word, last: tokenization.Token | Word
+) -> Word:
+    text = texts[first.sentence][first.start : last.end]
+    return Word(text, first.start, last.end, first.sentence)

@@ -15,18 +15,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
         "files< checksums layouts failures*",
-        "config< shapes*< training_log taps*<",
-        "options project_config tasks tables< tensor_files tokenization< downloads weights*",
-        "datasets< hugging_face pretrained encoder*",
+        "config< shapes*< training_log taps*< normalization",
+        "options project_config tasks tables< tensor_files tokenization< downloads weights* layers*",
+        "datasets< hugging_face pretrained truncation encoder*",
         "modeling* features*<",
         "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub* windows*<",
         "conversion* hooks*",
-        "estimator* model_folder*< training* export*< ancestor*",
+        "estimator* model_folder*< frozen*< training* export*< ancestor*",
         "project*",
     ],
     "explain": [
         "attention* attribution* averaged_gradients* relevance* perturbation*",
-        "words explanation methods*",
+        "words explanation targets methods*",
         "warm*",
         "explainer*",
         "model*",
@@ -47,6 +47,7 @@ DOORS = {room.rstrip("*<") for room in MARKED if "<" in room}
 ARROWS = {  # inside a row: who imports -> what
     "bert.project_config": {"bert.options"},
     "bert.estimator": {"bert.model_folder"},
+    "bert.frozen": {"bert.model_folder"},
     "bert.ancestor": {"bert.estimator"},
     "bert.training": {"bert.estimator", "bert.model_folder"},
     "bert.export": {"bert.estimator", "bert.model_folder"},
@@ -71,7 +72,7 @@ LIBRARIES = [  # (rule, packages, the only files that may import them)
         7,
         "json",
         "bert/config.py bert/export.py bert/tables.py "
-        "explain/explanation.py explain/views.py scripts/prepare_*.py",
+        "explain/explanation.py explain/views.py scripts/prepare_*.py scripts/benchmark_*.py",
     ),
     (8, "matplotlib seaborn plotly", "explain/plots.py"),
     (8, "jinja2 markupsafe", "explain/highlight.py explain/views.py"),

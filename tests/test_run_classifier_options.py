@@ -181,10 +181,11 @@ def test_every_training_option_reaches_the_step():
             *("--task_name=imdb", "--data_dir=d", "--output_dir=o", "--do_train", "--seed=4"),
             *("--learning_rate=0.5", "--learning_rate_schedule=one_cycle", "--freeze_encoder"),
             *("--gradient_accumulation_steps=4", "--warmup_proportion=0.3"),
+            "--precision=bfloat16",
         ]
     )
     assert training.training_of(options, 100, (1.0, 2.0)) == estimator.Training(
-        0.5, 100, 30, "one_cycle", 4, (1.0, 2.0), 4, freeze_encoder=True
+        0.5, 100, 30, "one_cycle", 4, (1.0, 2.0), 4, freeze_encoder=True, precision="bfloat16"
     )
 
 

@@ -12,6 +12,7 @@ from bert import config as config_lib
 from bert import conversion
 from bert import encoder
 from bert import features
+from bert import layers
 from bert import weights
 from tests import reference_bert
 
@@ -54,7 +55,7 @@ def test_every_tensor_equals_the_numpy_reference(golden, act, gelu):
 
 def test_erf_and_tanh_gelu_differ_by_no_more_than_known(golden):
     x = np.linspace(-6, 6, 2001, dtype=np.float32)
-    difference = np.abs(encoder.gelu(x) - encoder.gelu_tanh(x)).max()
+    difference = np.abs(layers.gelu(x) - layers.gelu_tanh(x)).max()
     assert 4.5e-4 < difference < 5e-4  # the largest gap of the approximation, near |x| = 2.3
     erf, tanh = (run(golden, hidden_act=act).logits for act in ("gelu", "gelu_tanh"))
     assert 0 < np.abs(erf - tanh).max() < 1e-2
@@ -67,18 +68,15 @@ def test_attention_has_one_matrix_a_layer_and_head(layers, length):
     assert [probs.shape for probs in outputs.attention_probs] == [(2, 4, length, length)] * layers
 
 
-def test_attention_is_the_softmax_that_mixes_the_values(golden):
-    variables = golden.variables
-    embedded = run(golden).embedding_output
-    mask_scores = tf.constant(np.where(golden.input_mask, 0.0, -1e4)[:, None, None], tf.float32)
-    context, probs = encoder.self_attention(
-        variables, golden.config, "bert/encoder/layer_0", embedded, mask_scores
-    )
-    kernel = variables["bert/encoder/layer_0/attention/self/value/kernel"]
-    bias = variables["bert/encoder/layer_0/attention/self/value/bias"]
+def test_attention_averages_the_values_head_by_head(golden):
+    outputs, place = run(golden), "bert/encoder/layer_0/attention/self/value"
+    probs, embedded = outputs.attention_probs[0], outputs.embedding_output
+    kernel, bias = golden.variables[f"{place}/kernel"], golden.variables[f"{place}/bias"]
     values = (embedded.numpy() @ kernel + bias).reshape(2, 7, 3, 4)
-    mixed = np.einsum("bhqk,bkhe->bqhe", probs, values).reshape(2, 7, 12)
-    np.testing.assert_allclose(context, mixed, atol=1e-5)
+    value = encoder.project(golden.variables, golden.config, place, embedded)
+    np.testing.assert_allclose(value, values, atol=1e-5)
+    mixed = np.einsum("bhqk,bkhe->bqhe", probs, values)
+    np.testing.assert_allclose(encoder.mix(probs, value), mixed, atol=1e-5)
 
 
 def test_attention_is_taken_before_dropout(golden):
@@ -121,7 +119,7 @@ def test_padding_changes_nothing(golden, pooling):
 
 def test_layer_norm_of_a_constant_row_is_beta():
     variables = {"x/LayerNorm/gamma": np.float32([3, 4]), "x/LayerNorm/beta": np.float32([5, 6])}
-    normed = encoder.layer_norm(variables, "x", tf.constant([[7.0, 7.0]]), 1e-12)
+    normed = layers.layer_norm(variables, "x", tf.constant([[7.0, 7.0]]), 1e-12)
     np.testing.assert_array_equal(normed, [[5, 6]])
 
 
@@ -142,20 +140,36 @@ def test_masked_poolings_equal_hand_computed_values():
 def test_dropout_repeats_itself_for_the_same_seed_step_and_place():
     x = tf.ones([50, 40])
     first, again, later, elsewhere, reseeded = (
-        encoder.stateless_dropout(seed, tf.constant(step))(x, 0.1, place).numpy()
+        layers.stateless_dropout(seed, tf.constant(step))(x, 0.1, place).numpy()
         for seed, step, place in [(1, 5, "a"), (1, 5, "a"), (1, 6, "a"), (1, 5, "b"), (2, 5, "a")]
     )
     np.testing.assert_array_equal(first, again)
     for other in (later, elsewhere, reseeded):
         assert (first != other).any()
     assert 0.07 < (first == 0).mean() < 0.13  # 2000 draws at rate 0.1: four standard deviations
-    np.testing.assert_allclose(first[first > 0], 1 / 0.9, rtol=1e-6)
+    # 6554 of 65536 draws are dropped
+    np.testing.assert_allclose(first[first > 0], 65536 / (65536 - 6554), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rate", "shape"), [(0.1, [701, 999]), (0.5, [1, 3, 233333]), (1 / 3, [699999])]
+)
+def test_dropout_drops_its_share_anywhere_in_a_tensor_and_keeps_the_mean(rate, shape):
+    kept = layers.stateless_dropout(3, tf.constant(7))(tf.ones(shape), rate, "a").numpy().ravel()
+    assert kept.size % 2 == 1  # two values share a random word
+    # about 700,000 draws: four standard deviations are at most 0.0024, of a half at most 0.0034
+    np.testing.assert_allclose((kept == 0).mean(), rate, atol=0.0024)
+    for half in np.array_split(kept, 2):
+        np.testing.assert_allclose((half == 0).mean(), rate, atol=0.0034)
+    np.testing.assert_allclose(kept.mean(), 1.0, atol=0.005)
+    neighbours = np.corrcoef(kept[:-1] == 0, kept[1:] == 0)[0, 1]
+    np.testing.assert_allclose(neighbours, 0.0, atol=0.005)  # of one word, and of the next
 
 
 def test_unknown_activation_lists_the_legal_ones():
     with pytest.raises(ValueError, match=r"hidden_act must be one of gelu, .*; got 'swish'"):
-        encoder.get_activation("swish")
-    assert encoder.get_activation("linear") is None
+        layers.get_activation("swish")
+    assert layers.get_activation("linear") is None
 
 
 def test_bert_base_has_the_199_variables_of_the_release():
@@ -170,10 +184,10 @@ def test_bert_base_has_the_199_variables_of_the_release():
 def test_the_tensor_rooms_obey_their_shape_annotations(golden, monkeypatch):
     checked = jaxtyping.jaxtyped(typechecker=beartype.beartype)
     for room, names in {
-        encoder: ("look_up_words", "embed", "self_attention", "feed_forward", "pool_first_token"),
-        classifier: ("masked_mean", "masked_max", "forward"),
+        encoder: "look_up_words embed attend mix project finish_layer encode_layers pool_first_token",
+        classifier: "masked_mean masked_max forward",
     }.items():
-        for name in names:
+        for name in names.split():
             monkeypatch.setattr(room, name, checked(getattr(room, name)))
     variables = {name: tf.constant(value) for name, value in golden.variables.items()}
     batch = features.Features(
@@ -196,6 +210,49 @@ def test_gradients_reach_the_word_embeddings(golden):
 
     assert gradient().shape == (2, 7, 12)
     assert np.abs(gradient()).max() > 0
+
+
+def test_what_the_head_reads_is_the_first_token_of_the_last_layer(golden):
+    outputs = run(golden)
+    assert outputs.read.shape == (2, 1, 12)
+    assert outputs.read_probs.shape == (2, 3, 1, 7)
+    np.testing.assert_allclose(outputs.read, outputs.hidden_states[-1][:, :1], atol=1e-6)
+    np.testing.assert_allclose(outputs.read_probs, outputs.attention_probs[-1][:, :, :1], atol=1e-6)
+    batch = features.Features(golden.input_ids, golden.input_mask, golden.segment_ids)
+    for settings in ({"pooling": "global_average_pool"}, {"with_taps": True}):
+        outputs = classifier.forward(golden.variables, golden.config, batch, **settings)
+        assert outputs.read is outputs.hidden_states[-1]
+        assert outputs.read_probs is outputs.attention_probs[-1]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "act", "atol"),
+    [
+        ("default", "relu", 1e-12),
+        ("global_average_pool", "relu", 1e-12),
+        ("default", "gelu", 1e-7),  # TensorFlow's own, without taps, rounds sqrt(2) to float32
+    ],
+)
+def test_gradients_are_those_of_the_graph_with_taps(golden, pooling, act, atol):
+    config = golden.config.model_copy(update={"hidden_act": act})
+    batch = features.Features(golden.input_ids, golden.input_mask, golden.segment_ids)
+    variables = {name: tf.constant(x, tf.float64) for name, x in golden.variables.items()}
+
+    @tf.function(autograph=False)
+    def gradients(with_taps):
+        outputs = classifier.forward(
+            variables, config, batch, pooling=pooling, with_taps=with_taps
+        )
+        sources = [outputs.word_embeddings, *outputs.attention_probs[:-1], outputs.read_probs]
+        return tf.gradients(outputs.logits[:, 2], sources)
+
+    *plain, of_read = gradients(with_taps=False)
+    *tapped, of_all = gradients(with_taps=True)
+    for found, expected in zip([*plain, of_read], [*tapped, of_all], strict=True):
+        # of the other tokens' attention nothing reaches the score
+        np.testing.assert_allclose(found, expected[:, :, : found.shape[2]], rtol=0, atol=atol)
+        assert np.abs(found).max() > 1e-6
+        assert not np.any(expected[:, :, found.shape[2] :])
 
 
 def tiny(**changes):

@@ -113,6 +113,23 @@ def test_a_frozen_encoder_stays_as_it_is_to_the_bit_and_the_head_learns(pretrain
     assert set(of_encoder) < set(before)
 
 
+def test_bfloat16_trains_float32_variables_to_about_the_same_step(pretrained, monkeypatch):
+    monkeypatch.setattr(classifier, "_CLASSIFIER_DROPOUT", 0.0)
+    model = without_dropout(pretrained)
+    full = estimator.Training(1e-3, 10, 0)
+    half = dataclasses.replace(full, precision="bfloat16")
+    before, expected, loss = train_one_step(model, full, eight)
+    _, after, loss_in_half = train_one_step(model, half, eight)
+    assert loss_in_half != loss
+    np.testing.assert_allclose(loss_in_half, loss, rtol=0.02)  # bfloat16 has 8 bits, 0.4 %
+    for name, value in after.items():
+        assert value.dtype == np.float32
+        if not name.endswith("key/bias"):  # without a gradient but for rounding
+            moved, wanted = (value - before[name]).ravel(), (expected[name] - before[name]).ravel()
+            cosine = moved @ wanted / np.linalg.norm(moved) / np.linalg.norm(wanted)
+            assert cosine > 0.8, name  # Adam's first step is a sign: small gradients may turn
+
+
 def test_a_classifier_for_other_labels_starts_anew(model, tmp_path):
     shapes = classifier.variable_shapes(model.config, 3)
     rng = np.random.default_rng(8)

@@ -1,8 +1,8 @@
-import hypothesis
+import pickle
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import strategies
 
 from bert import datasets
 from bert import features
@@ -54,18 +54,6 @@ def test_the_longer_text_of_a_pair_is_cut_first(tokenizer):
     assert encoding.truncated == (2, 0)
 
 
-@hypothesis.given(*[strategies.integers(0, 40)] * 2, strategies.integers(0, 60))
-def test_a_pair_keeps_as_much_as_fits_and_stays_balanced(a, b, room):
-    kept_a, kept_b = features.kept_lengths(a, b, room)
-    assert kept_a + kept_b == min(a + b, room)
-    assert kept_a <= a
-    assert kept_b <= b
-    if kept_a < a:
-        assert kept_a >= kept_b  # a gave way only while it was the longer one
-    if kept_b < b:
-        assert kept_b >= kept_a - 1
-
-
 def test_a_long_text_is_cut_to_the_limit_and_says_how_much(tokenizer):
     encoding = features.encode(tokenizer, "a " * 50, None, 8)
     assert len(encoding.tokens) == 8
@@ -84,6 +72,51 @@ def test_truncation_says_which_part_of_a_long_text_is_read(tokenizer, truncation
     assert "".join(text[token.start : token.end] for token in encoding.tokens) == kept
     assert encoding.truncated == (4, 0)
     assert features.encode(tokenizer, "a b", None, 10, truncation).truncated == (0, 0)
+
+
+def test_a_batch_of_texts_and_pairs_is_encoded_as_each_alone(tokenizer):
+    # more than are read at once; an empty text, accents that spans take in, one that is cut
+    pairs = [("Goodness, a!", None), ("", "a b"), ("b\u0301 c", "\u0301 a"), ("a " * 50, "c")] * 20
+    found = features.encode_batch(tokenizer, pairs, 9, "head_tail")
+    assert found == [features.encode(tokenizer, *pair, 9, "head_tail") for pair in pairs]
+    assert found[2].tokens[1] == tokenization.Token("b", 0, 2)
+    assert [(t.text, t.start, t.end, t.sentence) for t in found[77].tokens] == [
+        *[("[CLS]", 0, 0, 0), ("[SEP]", 0, 0, 0)],
+        *[("a", 0, 1, 1), ("b", 2, 3, 1), ("[SEP]", 3, 3, 1)],
+    ]
+    assert features.encode_batch(tokenizer, [], 9) == []
+
+
+def test_the_number_of_tokens_is_that_of_the_ids(tokenizer):
+    encoding = features.encode(tokenizer, "a goodness b", "c", 7)
+    assert len(encoding.tokens) == len(tuple(encoding.tokens)) == len(encoding.input_ids) == 7
+
+
+def test_tokens_are_a_tuple_to_whoever_looks(tokenizer):
+    tokens = features.encode(tokenizer, "a b", None, 9).tokens
+    made = tuple(tokens)
+    assert tokens == made == tokens
+    assert tokens != made[1:]
+    assert (tokens[1], tokens[1:3], tokens[-1]) == (made[1], made[1:3], made[-1])
+    assert pickle.loads(pickle.dumps(tokens)) == made
+    assert (hash(tokens), repr(tokens)) == (hash(made), repr(made))
+
+
+def test_batch_arrays_hold_what_padded_columns_hold(tokenizer):
+    pairs = [("a goodness b", "c"), ("a", None), ("", None)]
+    encodings = features.encode_batch(tokenizer, pairs, 9)
+    arrays = features.batch_arrays(encodings, 11)
+    columns = features.columns([features.pad_encoding(e, 11) for e in encodings], 11)
+    assert list(arrays) == ["input_ids", "input_mask", "segment_ids"]
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, columns[name])
+        assert (array.shape, array.dtype) == ((3, 11), np.int32)
+
+
+def test_batch_arrays_refuse_what_is_too_long(tokenizer):
+    encodings = features.encode_batch(tokenizer, [("a", None), ("a b c", None)], 9)
+    with pytest.raises(ValueError, match=r"at most 4 tokens, got 5; cut them"):
+        features.batch_arrays(encodings, 4)
 
 
 def test_both_texts_of_a_pair_are_cut_by_the_same_rule(tokenizer):

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -45,8 +47,67 @@ def test_one_step_equals_the_formula_without_bias_correction_and_spares_bias_and
         return session.run(variables), slots
 
     values, slots = in_session(build)
-    np.testing.assert_allclose(values, [decayed, plain, plain], rtol=1e-6)
+    # TensorFlow's kernel takes 1 - 0.999 in float32: v is 1.3e-5 and a step 6e-6 of itself from the formula's
+    np.testing.assert_allclose(values, [decayed, plain, plain], rtol=1e-5)
     assert slots >= {"a/kernel", "a/kernel/adam_m", "a/kernel/adam_v"}
+
+
+def test_rows_that_a_step_does_not_read_go_on_by_their_moments_as_in_the_dense_formula():
+    table = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 2.0]], np.float32)
+    steps = [np.array([[0.3, 0.1], [0.0, 0.0], [-0.2, 0.4]], np.float32)]
+    steps += [np.array([[0.0, 0.0], [0.5, -0.1], [0.1, 0.2]], np.float32), np.zeros((3, 2))]
+
+    def build(session):
+        variable = tf.compat.v1.get_variable("table", initializer=table)
+        gradient = tf.compat.v1.placeholder(tf.float32, [2, 2])
+        rows = tf.compat.v1.placeholder(tf.int32, [2])
+        optimizer = optimization.AdamWeightDecayOptimizer(0.5, 0.01)
+        slices = tf.IndexedSlices(gradient, rows, tf.constant([3, 2]))
+        train = optimizer.apply_gradients([(slices, variable)])
+        session.run(tf.compat.v1.global_variables_initializer())
+        for step, read in zip(steps, ([0, 2], [1, 2], [0, 1]), strict=True):
+            session.run(train, {gradient: step[read], rows: read})
+        slots = {x.op.name: x for x in tf.compat.v1.global_variables()}
+        return session.run([slots["table"], slots["table/adam_m"], slots["table/adam_v"]])
+
+    value, m, v = table.astype(np.float64), np.zeros((3, 2)), np.zeros((3, 2))
+    for step in steps:  # google-research/bert's apply_gradients, line by line
+        m = 0.9 * m + 0.1 * step
+        v = 0.999 * v + 0.001 * step**2
+        value = value - 0.5 * (m / (np.sqrt(v) + 1e-6) + 0.01 * value)
+    # v: 1 - 0.999 in float32, as TensorFlow's kernel takes it, is 1.3e-5 of itself from 0.001
+    for found, expected in zip(in_session(build), (value, m, v), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=4e-5)  # steps of up to 3
+
+
+def test_a_word_read_twice_enters_the_norm_with_the_sum_of_its_gradients():
+    def build(session):
+        table = tf.compat.v1.get_variable("table", initializer=[[1.0], [2.0], [3.0]])
+        rows = tf.gather(table, [0, 1, 0])
+        loss = tf.reduce_sum(rows * [[10.0], [40.0], [20.0]])  # gradient 30, 40, 0: a norm of 50
+        train = optimization.create_optimizer(loss, 0.1, 10, 0)
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(train)
+        (moments,) = (x for x in tf.compat.v1.global_variables() if x.op.name == "table/adam_m")
+        return session.run(moments)
+
+    np.testing.assert_allclose(in_session(build), [[0.06], [0.08], [0.0]], rtol=1e-6)
+
+
+def test_nothing_is_decayed_before_the_step_has_read_it():
+    def build(session):
+        variable = tf.compat.v1.get_variable("x", initializer=tf.constant(3.0))
+        late = tf.numpy_function(lambda: time.sleep(0.2), [], [])
+        with tf.control_dependencies([late]):
+            gradient = 2.0 * variable.read_value()
+        train = optimization.AdamWeightDecayOptimizer(0.5, 0.1).apply_gradients(
+            [(gradient, variable)]
+        )
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(train)
+        return session.run([x for x in tf.compat.v1.global_variables() if "adam_m" in x.name])
+
+    np.testing.assert_allclose(in_session(build), [0.1 * 6.0], rtol=1e-6)  # decayed: 0.1 * 5.7
 
 
 def test_it_minimises_the_quadratic_of_the_release_test():

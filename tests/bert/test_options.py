@@ -37,6 +37,7 @@ def test_a_run_without_work_or_inputs_gets_all_its_problems_in_one_error():
         ),
         ({"early_stopping_patience": 2}, r"--early_stopping_patience needs --eval_every_steps"),
         ({"learning_rate_schedule": "cosine"}, r"--learning_rate_schedule: .*'one_cycle'"),
+        ({"precision": "float16"}, r"--precision: .*'bfloat16'"),
         ({"truncation": "middle"}, r"--truncation: .*'head_tail'"),
         ({"model_type": "LSTM"}, r"--model_type: .*'BERT'"),
         ({"warmup_proportion": 2.0}, r"--warmup_proportion: .*less than or equal to 1"),

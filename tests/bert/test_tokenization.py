@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from bert import tokenization
@@ -256,6 +257,24 @@ def test_a_long_word_is_one_unknown_span(build: BuildTokenizer) -> None:
     tokenizer = build("a", "##a")
     expected = (tokenization.Token("a", 0, 1), tokenization.Token("[UNK]", 2, 203))
     assert tokenizer.tokenize_with_spans("a " + "\u00e1" * 201) == expected
+
+
+def test_a_full_memory_of_words_forgets_and_goes_on(
+    build: BuildTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenization, "_WORDS_REMEMBERED", 2)
+    monkeypatch.setattr(tokenization, "_LONGEST_REMEMBERED", 3)
+    tokenizer = build("a", "b", "c", "dddd")
+    pieces = ["a", "b", "c", "dddd", "a", "b", "[UNK]", "c"]
+    assert tokenizer.tokenize("a b c dddd a b z c") == pieces
+    assert set(tokenizer._words) == {"c"}
+
+
+def test_pieces_are_arrays_of_ids_and_spans(build: BuildTokenizer) -> None:
+    (pieces, none) = build("a", "##b").find_pieces(["\u00c1b zz", ""])
+    assert [column.tolist() for column in pieces] == [[4, 5, 0], [0, 1, 3], [1, 2, 5]]
+    assert [column.tolist() for column in none] == [[], [], []]
+    assert {column.dtype for column in (*pieces, *none)} == {np.dtype(np.int32)}
 
 
 def test_tokens_carry_their_sentence(build: BuildTokenizer) -> None:

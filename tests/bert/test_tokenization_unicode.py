@@ -81,7 +81,7 @@ def test_random_text_is_read_as_in_the_release(wide: tokenization.FullTokenizer,
 
 
 @hypothesis.settings(deadline=None)
-@hypothesis.given(texts=strategies.lists(strategies.text(CHARACTERS), max_size=5))
+@hypothesis.given(texts=strategies.lists(strategies.text(CHARACTERS), max_size=35))
 def test_a_batch_gives_what_its_texts_give_alone(
     wide: tokenization.FullTokenizer, texts: list[str]
 ) -> None:

@@ -10,6 +10,7 @@ from bert import config as config_lib
 from bert import datasets
 from bert import estimator
 from bert import hooks
+from bert import input_fn
 from bert import model_folder
 from bert import optimization
 from bert import options as options_lib
@@ -287,6 +288,25 @@ def test_the_last_step_is_logged_and_summarised_whatever_the_interval(
     }
     for name, logged in {"loss": rows[-1].loss, "learning_rate": rows[-1].learning_rate}.items():
         np.testing.assert_allclose(summaries[8, name], logged, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "buckets"),
+    [({}, True), ({"bucket_by_length": False}, False), ({"use_tpu": True}, False)],
+)
+def test_batches_are_of_like_length_unless_told_otherwise_and_never_on_a_tpu(
+    parts, splits, tmp_path, monkeypatch, chosen, buckets
+):
+    asked = []
+
+    def build(*arguments, **settings):
+        asked.append(settings["bucket_by_length"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(input_fn, "file_based_input_fn_builder", build)
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, splits, options(tmp_path, **chosen))
+    assert asked == [buckets]
 
 
 def test_a_hook_of_ones_own_runs_in_every_step(parts, splits, tmp_path):

@@ -164,7 +164,7 @@ def test_gauss_legendre_is_exact_for_polynomials_of_its_degree(power, steps):
             del batch, at
             logits = tf.reduce_sum(embeddings**power, axis=[1, 2])[:, tf.newaxis]
             return classifier.BertOutputs(
-                embeddings, embeddings, (embeddings,), (), embeddings[:, 0], logits, x, rerun
+                embeddings, embeddings, (embeddings,), (), *[embeddings] * 3, logits, x, rerun
             )
 
         batch = tiny_model.batch(*(np.ones((1, 3), np.int32),) * 3)

@@ -75,7 +75,8 @@ def test_an_explanation_leaves_the_answer_alone(explainer):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"precision": "float16"}, r"precision must be one of float32, float64; got 'float16'"),
+        ({"precision": "float16"}, r"one of float32, bfloat16, float64; got 'float16'"),
+        ({"engine": "onnx"}, r"engine must be one of tensorflow, openvino; got 'onnx'"),
         (
             {"word_scores": "median"},
             r"word_scores must be one of sum, mean, max, first; got 'median'",
@@ -256,3 +257,37 @@ def test_the_features_may_name_the_class_to_explain(folder, explainer):
     found = next(iter(estimator.predict(inputs)))["attribution_gradient_x_input"]
     expected = {r.method: r for r in explainer(["it was dull"], target="bad")}["gradient_x_input"]
     np.testing.assert_allclose(found[: len(expected.tokens)], expected.token_scores, atol=1e-6)
+
+
+def test_a_stream_yields_what_a_call_returns_and_reads_no_further_than_it_is_told(explainer):
+    texts = [*TEXTS, "so fine", "very dull", "the film"]
+    read = []
+
+    def source():
+        for text in texts:
+            read.append(text)
+            yield text
+
+    stream = explainer.stream(source(), "good", texts_at_once=3)
+    assert read == []
+    found = []
+    for record in stream:
+        found.append(record)
+        at_hand = -(-len(found) // 21) * 3  # three texts of seven methods
+        assert read == texts[:at_hand]
+    expected = explainer(texts, "good")
+    assert [(r.guid, r.method, r.target) for r in found] == [
+        (r.guid, r.method, r.target) for r in expected
+    ]
+    for record, of_call in zip(found, expected, strict=True):
+        assert record.texts == of_call.texts
+        np.testing.assert_allclose(record.token_scores, of_call.token_scores, atol=1e-5)
+
+
+def test_a_stream_refuses_a_wrong_text_when_its_turn_comes(explainer):
+    with pytest.raises(TypeError, match=r"got one str; write \[text\]"):
+        next(explainer.stream("dull"))
+    found = []
+    with pytest.raises(TypeError, match=r"a text must be a str or a pair of str, got None"):
+        found.extend(explainer.stream(["a", "i", None], texts_at_once=2))
+    assert len({record.guid for record in found}) == 2

@@ -156,7 +156,7 @@ def test_a_ledger_must_close_to_the_tolerance_of_its_precision(monkeypatch, dtyp
     monkeypatch.setattr(relevance, "cp_lrp", rule)
     (bound,) = methods.bind(["cp_lrp"])
     logits, ids = tf.constant([[0.5, 0.25]], dtype), tf.zeros([1, 1], tf.int32)
-    outputs = classifier.BertOutputs(logits, logits, (), (), logits, logits, logits, None)
+    outputs = classifier.BertOutputs(logits, logits, (), (), *[logits] * 5, None)
     asked = attribution.with_targets(features.Features(ids, ids, ids), logits)
     answer = bound.answer(
         methods.Question(outputs, asked, "logit", features.SpecialIds(0, 1, 2, 3))

@@ -24,7 +24,16 @@ def planted(features) -> classifier.BertOutputs:
         logits = tf.stack([tf.zeros_like(total), total], axis=1)
         table = tf.constant(TABLE)
         return classifier.BertOutputs(
-            embeddings, embeddings, (embeddings,), (), logits, logits, table, rerun
+            embeddings,
+            embeddings,
+            (embeddings,),
+            (),
+            embeddings,
+            embeddings,
+            logits,
+            logits,
+            table,
+            rerun,
         )
 
     return rerun(tf.gather(tf.constant(TABLE), features.input_ids), features)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bert import classifier
-from bert import encoder
+from bert import layers
 from explain import relevance
 from tests.explain import tiny_model
 
@@ -26,10 +26,10 @@ def config():
 def own_pool(variables, hidden, mask, taps):
     """The first and the second token, through two dense layers and a LayerNorm."""
     del mask
-    first = encoder.dense(variables, "own/first", hidden[:, 0], taps)
-    second = encoder.dense(variables, "own/second", hidden[:, 1], taps)
-    mixed = encoder.activate(encoder.gelu, first, taps) + 0.3 * second
-    return encoder.layer_norm(variables, "own", mixed, 1e-12, taps)
+    first = layers.dense(variables, "own/first", hidden[:, 0], taps)
+    second = layers.dense(variables, "own/second", hidden[:, 1], taps)
+    mixed = layers.activate(layers.gelu, first, taps) + 0.3 * second
+    return layers.layer_norm(variables, "own", mixed, 1e-12, taps)
 
 
 OWN_HEAD = classifier.Head(

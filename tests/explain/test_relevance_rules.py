@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bert import classifier
 from bert import encoder
+from bert import layers
 from bert import taps as taps_lib
 from explain import relevance
 
@@ -120,7 +121,7 @@ def explain_one(rule, entered, build):
         logits = score[:, tf.newaxis] @ kernel + bias
         taps.dense.append(taps_lib.Dense(score[:, tf.newaxis], kernel, bias, logits))
         outputs = classifier.BertOutputs(
-            x, x, (), probs, x, logits, x, rerun=lambda *_: outputs, taps=taps
+            x, x, (), probs, x, x, x, logits, x, rerun=lambda *_: outputs, taps=taps
         )
         return rule(outputs, logits[:, 0])
 
@@ -134,7 +135,7 @@ def explain_one(rule, entered, build):
 def test_layer_norm_is_linear_but_for_its_beta(rule):
     def build(x, taps):
         gamma, beta = (tf.constant(value, x.dtype) for value in ([2.0, 3.0], [0.5, 0.0]))
-        y = encoder.normalise(x, gamma, beta, 0.0, taps)
+        y = layers.normalise(x, gamma, beta, 0.0, taps)
         return tf.reduce_sum(y, axis=[1, 2]), ()
 
     found = explain_one(rule, [[[1.0, 3.0]]], build)  # mean 2, deviation 1, y = (-2 + 0.5, 3)
@@ -146,11 +147,11 @@ def test_layer_norm_is_linear_but_for_its_beta(rule):
 @pytest.mark.parametrize("rule", ALL)
 @pytest.mark.parametrize(
     ("activation", "function"),
-    [(encoder.gelu, lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2)))), (tf.tanh, math.tanh)],
+    [(layers.gelu, lambda x: x * 0.5 * (1 + math.erf(x / math.sqrt(2)))), (tf.tanh, math.tanh)],
 )
 def test_an_activation_hands_relevance_on_unchanged(rule, activation, function):
     def build(x, taps):
-        return tf.reduce_sum(encoder.activate(activation, x, taps), axis=[1, 2]), ()
+        return tf.reduce_sum(layers.activate(activation, x, taps), axis=[1, 2]), ()
 
     found = explain_one(rule, [[[-0.5], [0.0], [2.0]]], build)
     np.testing.assert_allclose(

@@ -12,7 +12,6 @@ import tensorflow as tf
 from bert import classifier
 from bert import config as config_lib
 from explain import model
-from explain import warm
 from tests.explain import classifier_folder
 from tests.explain import explained
 
@@ -21,15 +20,14 @@ folder, explainer, records = explained.folder, explained.explainer, explained.re
 STATM = pathlib.Path("/proc/self/statm")
 
 
-def test_without_the_remapper_the_answer_is_the_same_to_the_bit(folder):
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"remapper": False})
+def test_without_rewritten_graphs_the_answer_is_the_same_to_the_bit(folder):
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     try:
         fresh = model.load_explainer(folder, ["gradient_x_input", "chefer"])
         plain = fresh.probabilities(TEXTS)
         found = np.stack([r.probabilities for r in fresh(TEXTS)[::2]])
     finally:
-        tf.config.optimizer.set_experimental_options({"remapper": before.get("remapper", True)})
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
     np.testing.assert_array_equal(found, plain)
 
 
@@ -117,15 +115,11 @@ def test_an_explainer_that_is_let_go_leaves_the_memory(folder):
     assert weights() is None
 
 
-def test_every_variable_counts_in_the_weights_hash():
-    values = {"a": np.ones(3, np.float32), "b": np.zeros(2, np.float32)}
-    assert warm._digest(values) == warm._digest(dict(reversed(values.items())))
-    for other in (
-        values | {"b": np.float32([0, 1])},
-        values | {"a": np.float32([1, 1, 2])},
-        {"a": values["a"], "c": values["b"]},
-    ):
-        assert warm._digest(other) != warm._digest(values)
+@pytest.mark.parametrize("methods", [["cp_lrp"], ["gradient_x_input", "attn_lrp", "epsilon_lrp"]])
+def test_methods_that_share_out_a_score_refuse_bfloat16(folder, methods):
+    asked = ", ".join(name for name in methods if name.endswith("lrp"))
+    with pytest.raises(ValueError, match=rf"be float32 or float64 for {asked}, whose shares would"):
+        model.load_explainer(folder, methods, precision="bfloat16")
 
 
 def test_layer_scores_keep_their_layers_whatever_the_length_of_the_longest_text(

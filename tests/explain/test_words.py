@@ -181,6 +181,25 @@ def test_pieces_may_be_averaged_or_stand_for_by_the_strongest_of_them(tokenizer)
     assert (mean.dtype, largest.dtype) == (np.float32, np.float32)
 
 
+@pytest.mark.parametrize("combine", ["sum", "mean", "max", "first"])
+@hypothesis.given(sample=grouped())
+def test_each_word_combines_its_own_pieces_and_no_others(sample, combine):
+    text, tokens, scores = sample
+    found, combined = words.to_words([text], tokens, np.array(scores, np.float32), combine)
+    expected = []
+    for word in found:
+        own = [
+            score
+            for token, score in zip(tokens, scores, strict=True)
+            if not token.is_special and word.start <= token.start and token.end <= word.end
+        ]
+        ways = {"sum": sum(own), "mean": sum(own) / len(own), "max": max(own, key=abs)}
+        expected.append({**ways, "first": own[0]}[combine])
+    # sums of a few float32 in float64, in another order
+    np.testing.assert_allclose(combined, np.array(expected, np.float32), rtol=1e-6, atol=1e-12)
+    assert combined.dtype == np.float32
+
+
 def test_a_piece_that_is_no_number_makes_its_word_none_in_every_way(tokenizer):
     tokens = frame(tokenizer.tokenize_with_spans("strawberries film"))
     scores = np.array([0.0, 7.0, np.nan, 3.0, 0.0], np.float32)

@@ -1,0 +1,252 @@
+"""A frozen classifier: rows in, answers out, each its own."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert import classifier
+from bert import features as features_lib
+from bert import frozen
+from bert import model_folder
+from tests.bert import tuned_folders
+
+tuned = tuned_folders.tuned
+LONGEST = 16  # positions of the golden model; it has 3 layers, 3 heads, 5 labels
+FOUR, SIX = 4, 6
+
+
+@pytest.fixture
+def small_pools(monkeypatch):
+    """Pools of four rows, then of six; batches of two or three rows."""
+    monkeypatch.setattr(frozen, "_FIRST_POOL", FOUR)
+    monkeypatch.setattr(frozen, "_LARGEST_POOL", SIX)
+    monkeypatch.setattr(frozen, "_TOKENS_AT_ONCE", 34)
+
+
+def row(length, seed=0, **asked):
+    rng = np.random.default_rng([seed, length])
+    ids, cut = rng.integers(1, 40, length), rng.integers(1, length + 1)
+    segments = np.arange(length) >= cut
+    encoding = features_lib.Encoding((), tuple(ids.tolist()), tuple(segments.astype(int).tolist()))
+    return frozen.Row(encoding, **asked)
+
+
+def everything(outputs, features):
+    return {
+        "probabilities": tf.nn.softmax(outputs.logits),
+        "attention": tf.stack(outputs.attention_probs, axis=1),
+        "matrix": tf.reduce_mean(outputs.attention_probs[0], axis=1),
+        "mask": features.input_mask,
+        "nothing": None,
+    }
+
+
+def alone(golden, asked):
+    """Return what the classifier says of one row that shares its batch with none, float64."""
+    ids, segments = (np.array([values], np.int32) for values in asked.encoding[1:3])
+    variables = {name: tf.constant(x, tf.float64) for name, x in golden.variables.items()}
+    batch = features_lib.Features(ids, np.ones_like(ids), segments)
+    found = everything(classifier.forward(variables, golden.config, batch), batch)
+    return {name: None if value is None else np.array(value)[0] for name, value in found.items()}
+
+
+def probabilities(outputs, _):
+    return tf.nn.softmax(outputs.logits)
+
+
+def model(folder, *settings, **named):
+    return frozen.FrozenModel(model_folder.load(folder), *settings, **named)
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_answers_are_those_of_each_row_alone_in_the_order_of_the_rows(golden, tuned):
+    lengths = [5, 16, 2, 9, 3, 3, 16, 8, 1, 4, 12, 7, 2, 15, 6, 5, 10, 11, 13, 2, 14, 8, 3]
+    rows = [row(length, seed) for seed, length in enumerate(lengths)]
+    found = list(model(tuned(), "float64").graph(everything)(rows))
+    assert len(found) == len(rows)
+    for asked, answer in zip(rows, found, strict=True):
+        expected, length = alone(golden, asked), len(asked.encoding.input_ids)
+        assert answer["attention"].shape == (3, 3, length, length)
+        assert answer["probabilities"].dtype == np.float64
+        assert answer["nothing"] is expected["nothing"] is None
+        assert answer["mask"].tolist() == [1] * length
+        for name in ("probabilities", "attention", "matrix"):
+            np.testing.assert_allclose(answer[name], expected[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [3, 4, 5], ids=["heads", "layers", "labels"])
+def test_an_axis_of_another_thing_is_never_cut_whatever_its_size(tuned, length, monkeypatch):
+    monkeypatch.setattr(frozen, "_MULTIPLE", 1)  # batches would be as wide as their longest row
+
+    def of_embeddings_too(outputs, features):
+        per_layer = tf.stack([h[..., 0] for h in outputs.hidden_states], axis=1)
+        entered = outputs.embedding_output[:, tf.newaxis, :, 0]
+        return everything(outputs, features) | {
+            "hidden": tf.concat([entered, per_layer], axis=1),
+            "heads": tf.stack([p[:, :, 0, 0] for p in outputs.attention_probs], axis=1),
+        }
+
+    longer, shorter = model(tuned()).graph(of_embeddings_too)([row(length), row(2)])
+    for answer, tokens in ((longer, length), (shorter, 2)):
+        assert answer["probabilities"].shape == (5,)
+        np.testing.assert_allclose(answer["probabilities"].sum(), 1.0, rtol=1e-6)
+        assert answer["attention"].shape == (3, 3, tokens, tokens)
+        assert answer["heads"].shape == (3, 3)
+        assert answer["hidden"].shape == (4, tokens)
+
+
+def test_an_answer_owns_its_memory_so_that_the_batch_can_go(tuned):
+    answer = next(iter(model(tuned()).graph(everything)([row(2), row(9)])))
+    assert all(value.base is None for value in answer.values() if value is not None)
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_rows_are_read_no_further_than_the_pool_and_the_next(tuned):
+    read = []
+
+    def source():
+        for seed in range(40):
+            read.append(seed)
+            yield row(2 + seed % 7, seed)
+
+    answers = model(tuned()).graph(probabilities)(source())
+    assert read == []
+    next(answers)
+    assert FOUR <= len(read) <= 2 * FOUR
+    assert len(list(itertools.islice(answers, 4))) == 4  # into the second pool
+    assert len(read) <= 2 * FOUR + SIX
+    answers.close()
+    assert len(read) <= 2 * FOUR + SIX
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_an_error_in_the_rows_reaches_the_caller_after_the_answers_before_it(tuned):
+    def source():
+        for seed in range(9):
+            yield row(3, seed)
+        raise ValueError("line 10 is no text")
+
+    found = []
+    with pytest.raises(ValueError, match=r"^line 10 is no text$"):
+        found.extend(model(tuned()).graph(probabilities)(source()))
+    assert len(found) == 2 * FOUR
+
+
+@pytest.mark.usefixtures("small_pools")
+@pytest.mark.parametrize(
+    ("bound", "later"),
+    # the 5 float32 of a row's probabilities are 20 bytes
+    [(2**28, SIX), (100, 5), (59, 2), (1, 1)],
+)
+def test_the_bytes_of_the_answers_bound_the_pools_after_them(tuned, monkeypatch, bound, later):
+    monkeypatch.setattr(frozen, "_POOL_BYTES", bound)
+    counts, take = [], frozen._take
+
+    def watched(source, count):
+        counts.append(count)
+        return take(source, count)
+
+    monkeypatch.setattr(frozen, "_take", watched)
+    found = list(model(tuned()).graph(probabilities)(row(3, seed) for seed in range(20)))
+    assert len(found) == 20
+    # the second pool is read while the first is computed
+    assert counts[:2] == [FOUR, FOUR]
+    assert set(counts[2:]) == {later}
+
+
+def test_a_batch_holds_rows_of_like_length_within_its_bound(monkeypatch):
+    monkeypatch.setattr(frozen, "_TOKENS_AT_ONCE", 20)
+    batches = list(frozen._batches([9, 2, 30, 10, 3, 2, 10]))
+    # 4 * 3 tokens, but 4 * 9 are too many; 3 * 10 too; one row is asked however long
+    assert batches == [[1, 5, 4], [0, 3], [6], [2]]
+
+
+def test_classes_asked_for_reach_the_graph_with_their_row(tuned):
+    def asked(_, features):
+        return features.target, features.contrast
+
+    rows = [row(9, target=2), row(3, target=4, contrast=1), row(5), row(2, target=0)]
+    found = list(model(tuned()).graph(asked)(rows))
+    assert [tuple(map(int, pair)) for pair in found] == [(2, -1), (4, 1), (-1, -1), (0, -1)]
+
+
+def test_a_graph_is_built_at_its_first_row_and_once(tuned, monkeypatch):
+    forwards, forward = [], classifier.forward
+
+    def watched(*args, **kwargs):
+        forwards.append(kwargs["with_taps"])
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(classifier, "forward", watched)
+    graph = model(tuned()).graph(probabilities)
+    assert list(graph([])) == []
+    assert forwards == []
+    for lengths in ([2], [16, 9, 3], [1, 1], [8]):
+        assert len(list(graph([row(length) for length in lengths]))) == len(lengths)
+    assert forwards == [False]
+
+
+def test_in_bfloat16_only_the_encoders_layers_are_rounded_and_answers_stay_close(golden, tuned):
+    seen = []
+
+    def watched(outputs, features):
+        seen.append((outputs.hidden_states[-1].dtype, outputs.pooled.dtype, outputs.logits.dtype))
+        return probabilities(outputs, features)
+
+    rows, folder = [row(length, length) for length in range(1, LONGEST + 1)], tuned()
+    whole, half = (
+        np.stack(list(model(folder, precision).graph(watched)(rows)))
+        for precision in ("float32", "bfloat16")
+    )
+    assert seen == [(tf.float32,) * 3, (tf.bfloat16, tf.float32, tf.float32)]
+    # bfloat16 keeps 8 bits: a rounding is 2**-9 of a value, and some dozen follow each other
+    np.testing.assert_allclose(half, whole, rtol=0, atol=2e-2)
+    assert np.abs(half - whole).max() > 1e-5
+
+
+def test_openvino_that_is_not_installed_is_asked_for_in_one_line(tuned, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    graph = model(tuned(), engine="openvino").graph(probabilities)
+    with pytest.raises(ValueError, match=r"^engine='openvino' needs OpenVINO; pip install -r \S+$"):
+        list(graph([row(3)]))
+
+
+@pytest.mark.filterwarnings("ignore")  # OpenVINO's own
+def test_openvino_gives_the_same_answers(tuned):
+    pytest.importorskip("openvino", reason="wants the optional engine")
+    rows, folder = [row(length, length) for length in (5, 16, 2, 9, 3)], tuned()
+    expected, found = (
+        list(model(folder, engine=engine).graph(everything)(rows))
+        for engine in ("tensorflow", "openvino")
+    )
+    for theirs, ours in zip(found, expected, strict=True):
+        assert theirs.keys() == ours.keys()
+        assert theirs["nothing"] is None
+        for name in ("probabilities", "attention", "matrix", "mask"):
+            assert theirs[name].shape == ours[name].shape
+            np.testing.assert_allclose(theirs[name], ours[name], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # OpenVINO's own
+def test_openvino_is_refused_for_gradients(tuned):
+    pytest.importorskip("openvino", reason="wants the optional engine")
+
+    def sensitivity(outputs, _):
+        return tf.gradients(outputs.logits[:, 0], outputs.word_embeddings)[0]
+
+    with pytest.raises(ValueError, match=r"runs graphs without gradients only"):
+        list(model(tuned(), engine="openvino").graph(sensitivity)([row(3)]))
+
+
+def test_every_variable_counts_in_the_weights_hash():
+    values = {"a": np.ones(3, np.float32), "b": np.zeros(2, np.float32)}
+    assert frozen._digest(values) == frozen._digest(dict(reversed(values.items())))
+    for other in (
+        values | {"b": np.float32([0, 1])},
+        values | {"a": np.float32([1, 1, 2])},
+        {"a": values["a"], "c": values["b"]},
+    ):
+        assert frozen._digest(other) != frozen._digest(values)
