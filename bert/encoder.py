@@ -152,11 +152,11 @@ def finish_layer(
     """Go from a layer's attention to its output, for the tokens q that `hidden` f[b, q, d] brings in."""
     rate = config.hidden_dropout_prob
     probs = dropout(probs, config.attention_probs_dropout_prob, f"{layer}/attention/self")
-    context = mix(probs, value)
-    context = tf.reshape(taps.halve(context) if taps else context, tf.shape(hidden))
+    context, entered = mix(probs, value), _rows(hidden, taps)
+    # the shape of what it is added to: else oneDNN does not fuse the residual
+    context = tf.reshape(taps.halve(context) if taps else context, tf.shape(entered))
     place = f"{layer}/attention/output"
-    entered = _rows(hidden, taps)
-    mixed = layers.dense(variables, f"{place}/dense", _rows(context, taps), taps)
+    mixed = layers.dense(variables, f"{place}/dense", context, taps)
     mixed = dropout(mixed, rate, place) + entered
     mixed = layers.layer_norm(variables, place, mixed, config.layer_norm_eps, taps)
     wide = layers.dense(variables, f"{layer}/intermediate/dense", mixed, taps)

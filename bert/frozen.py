@@ -119,8 +119,12 @@ class FrozenModel:
           engine: what runs graphs; "openvino" only such as take no gradients.
 
         Raises:
-          ValueError: the checkpoint lacks a variable, or is another model's.
+          ValueError: the checkpoint lacks a variable, or is another model's; or the engine lacks the precision.
         """
+        if engine == "openvino" and precision == "float64":
+            raise ValueError(
+                "engine='openvino' needs precision float32 or bfloat16, got 'float64'; use engine='tensorflow'"
+            )
         self._config, self._pooling = parts.config, parts.record.pooling
         self._precision, self._engine, self._labels = precision, engine, len(parts.labels)
         wanted = classifier.variable_shapes(parts.config, len(parts.labels), self._pooling)
@@ -196,7 +200,7 @@ def _on_openvino(concrete: Any, precision: Precision) -> _Call:
     }
     try:
         compiled = openvino.Core().compile_model(openvino.convert_model(concrete), "CPU", hints)
-    except RuntimeError as error:
+    except (RuntimeError, openvino.frontend.OpConversionFailure) as error:
         raise ValueError(
             "engine='openvino' runs graphs without gradients only: probabilities and attention; use "
             "engine='tensorflow'"

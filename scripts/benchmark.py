@@ -69,7 +69,7 @@ def main(options: argparse.Namespace) -> None:
         told = [preparing.ask("versions")]
         preparing.close()
         bench = benchmark_bench.Bench(
-            settings, {**material, **told[0]}, start, lambda row: _tell(rows, row)
+            settings, {**material, **told[0]}, start, lambda row: _tell(rows, row, options.json)
         )
         if versions := bench.side("peers", "versions"):
             told.append(versions())
@@ -85,8 +85,6 @@ def main(options: argparse.Namespace) -> None:
                 print()
         finally:
             bench.close()
-    if options.json:
-        benchmark_turns.write(options.json, rows)
 
 
 def _settings(options: argparse.Namespace) -> benchmark_bench.Settings:
@@ -129,12 +127,17 @@ def _line(
     return (
         f"{benchmark_processes.machine(threads)}; {', '.join(versions)}; {config['layers']} layers, width "
         f"{config['width']} ({pathlib.Path(weights).name}){engine}; {len(lengths)} texts of "
-        f"{min(lengths)} to {max(lengths)} tokens, {sum(lengths) / len(lengths):.0f} on average{'; --quick' if options.quick else ''}"
+        f"{min(lengths)} to {max(lengths)} tokens, "
+        f"{sum(lengths) / len(lengths):.0f} on average{'; --quick' if options.quick else ''}"
     )
 
 
-def _tell(rows: list[benchmark_turns.Row], row: benchmark_turns.Row) -> None:
+def _tell(
+    rows: list[benchmark_turns.Row], row: benchmark_turns.Row, file: pathlib.Path | None
+) -> None:
     rows.append(row)
+    if file:  # at once: a run that is stopped has told what it measured
+        benchmark_turns.write(file, rows)
     print(benchmark_turns.line(row), flush=True)
 
 

@@ -25,31 +25,11 @@ _BATCH = 16  # examples of a training step
 _STREAM_TOKENS = 64  # read of each row: the rows are what may pile up, and they are whole
 _ATTENTIONS = ("sdpa", "eager")
 _TOKENIZING = (  # a case, our form, the peer's
-    (
-        "ids and spans, all at once, tokens lazy; transformers' fast tokenizer",
-        "encode_batch",
-        "fast",
-    ),
-    (
-        "ids and spans as arrays, all at once, uncut; transformers' fast tokenizer",
-        "find_pieces",
-        "uncut",
-    ),
-    (
-        "ids and spans as token objects, all at once, uncut; transformers' fast tokenizer",
-        "tokens",
-        "uncut",
-    ),
-    (
-        "ids and spans, text by text, tokens lazy; transformers' fast tokenizer",
-        "encode",
-        "fast by text",
-    ),
-    (
-        "ids and spans, text by text, tokens lazy; the Python tokenizer, ids only",
-        "encode",
-        "slow by text",
-    ),
+    ("ids and spans, all at once, tokens lazy; the fast tokenizer", "encode_batch", "fast"),
+    ("arrays, all at once, uncut; the fast tokenizer", "find_pieces", "uncut"),
+    ("token objects, all at once, uncut; the fast tokenizer", "tokens", "uncut"),
+    ("ids and spans, text by text, tokens lazy; the fast tokenizer", "encode", "fast by text"),
+    ("ids and spans, text by text, tokens lazy; the Python one, ids", "encode", "slow by text"),
 )
 _QUICK = benchmark_turns.MISSING + "left out by --quick"
 
@@ -94,15 +74,14 @@ def predict(bench: benchmark_bench.Bench) -> None:
         bench.agree(precision)
         for what, returned in (("attention row", "last"), ("probabilities", "")):
             named: dict[str, Any] = {"precision": precision, "returned": returned, **asked}
+            told = f"{what}, {precision}"
             peers = {
-                f"{what}, {precision}; {recipe}": bench.side(
-                    "peers", "predict", recipe=recipe, **named
-                )
-                for recipe in recipes
+                f"{told}; {name}": bench.side("peers", "predict", recipe=name, **named)
+                for name in recipes
             }
             bench.compare(bench.ours("predict", **named), peers, rate)
             if SLOW in bench.settings.recipes and SLOW not in recipes:
-                bench.leave_out(f"{what}, {precision}; {SLOW}", _QUICK)
+                bench.leave_out(f"{told}; {SLOW}", _QUICK)
         _share_of_peak(bench, precision)
     if bench.settings.engine == "tensorflow":  # which is all that these know
         _whole(bench)
@@ -112,11 +91,10 @@ def _whole(bench: benchmark_bench.Bench) -> None:
     """Time Estimator.predict, and whole commands; a few turns, for both take long."""
     count, few = bench.settings.examples, min(2, bench.settings.repeats)
     asked = {"texts": "texts", "count": count, "returned": "last"}
-    peer = bench.side("peers", "predict", recipe="out of the box", precision="float32", **asked)
     bench.measure(
         "attention row, float32, Estimator.predict; out of the box",
         bench.side("ours", "estimator", **asked),
-        peer,
+        bench.side("peers", "predict", recipe=RECIPES[0], precision="float32", **asked),
         benchmark_turns.Figure("texts/s", per=count),
         repeats=few,
         warm_ups=0,  # it builds its graph anew in each call
@@ -158,10 +136,13 @@ def attention(bench: benchmark_bench.Bench) -> None:
     rate = benchmark_turns.Figure("texts/s", per=bench.settings.examples)
     for precision in PRECISIONS:
         bench.agree(precision)
-        for recipe, told in (("out of the box", "file order"), ("expert", "sorted by length")):
-            peer = bench.side("peers", "predict", recipe=recipe, precision=precision, **asked)
-            case = f"every layer, {precision}; transformers, {told}"
-            bench.measure(case, bench.ours("predict", precision, **asked), peer, rate)
+        named: dict[str, Any] = {"precision": precision, **asked}
+        told = f"every layer, {precision}; transformers"
+        peers = {
+            f"{told}, {order}": bench.side("peers", "predict", recipe=recipe, **named)
+            for recipe, order in (("out of the box", "file order"), ("expert", "sorted by length"))
+        }
+        bench.compare(bench.ours("predict", **named), peers, rate)
 
 
 def explain(bench: benchmark_bench.Bench) -> None:
@@ -242,8 +223,7 @@ def train(bench: benchmark_bench.Bench) -> None:
     bench.agree("float32")
     asked = {"steps": bench.settings.steps, "batch_size": _BATCH}
     rate = benchmark_turns.Figure("examples/s", key="rate")
-    # a training has its own steps that do not count
-    once: dict[str, Any] = {"repeats": 1, "warm_ups": 0}
+    once: dict[str, Any] = {"repeats": 1, "warm_ups": 0}  # its first steps are its warm-up
 
     def peer(precision: str, attention: str) -> benchmark_turns.Ask | None:
         return bench.side("peers", "train", precision=precision, attention=attention, **asked)

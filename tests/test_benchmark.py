@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from scripts import benchmark
+from scripts import benchmark_agreement as agreement
 
 bench_lib = benchmark.benchmark_bench
 processes = benchmark.benchmark_processes
@@ -192,6 +193,73 @@ def test_every_suite_tells_rows_of_both_sides_and_they_come_back_from_json(suite
     assert list(turns.read([tmp_path / "rows.json"])) == rows
 
 
+def test_a_rate_counts_the_steps_after_the_fifth():
+    # 16 examples in each of 2 steps, from the end of the fifth at 10 s to the end of the seventh at 18 s
+    assert processes.rate([1, 7, 8, 9, 10, 12, 18], 16) == 4
+
+
+def test_no_text_is_read_twice_and_both_sides_read_the_same_ones():
+    asked = {"ours": [], "peers": []}
+
+    class Noting(FakeWorker):
+        def __init__(self, side):
+            super().__init__(0.25)
+            self.side = side
+
+        def ask(self, case, **options):
+            if case == "tokenize":
+                asked[self.side].append(
+                    range(options["start"], options["start"] + options["count"])
+                )
+            return super().ask(case, **options)
+
+    bench = bench_lib.Bench(fake_bench(None, []).settings, {"pool_size": 30}, Noting, list)
+    bench.begin("tokenize", float("inf"))
+    suites.tokenize(bench)
+    assert asked["ours"] == asked["peers"]
+    # five cases of three turns, the first of which does not count, on two texts each
+    assert [index for turn in asked["ours"] for index in turn] == list(range(30))
+
+
+def test_the_quicker_kind_of_attention_is_what_training_in_bfloat16_is_measured_against():
+    rows = []
+    bench = fake_bench(FakeWorker(0.25), rows)
+    suites.train(bench)
+    assert [(row.case.rpartition(", ")[2], row.ours, row.peer) for row in rows] == [
+        ("sdpa", 6, 3),
+        ("eager", 6, 5),
+        ("eager", 6, 5),
+    ]
+
+
+def test_our_side_takes_one_turn_a_round_beside_several_peers():
+    log = []
+    ours, *peers = asks_of(log, a=[9, 1, 2], b=[9, 2, 4], c=[9, 4, 16])
+    rows = []
+    named = dict(zip(("b", "c"), peers, strict=True))
+    fake_bench(None, rows).compare(ours, named, turns.Figure(), repeats=2)
+    assert "".join(log) == "abcabcabc"
+    assert [(row.case, row.ours, row.peer, row.ratio) for row in rows] == [
+        ("b", 1.5, 3, 0.5),
+        ("c", 1.5, 10, 0.1875),  # the ratios are 1 / 4 and 2 / 16
+    ]
+
+
+def test_answers_in_bfloat16_are_compared_text_by_text():
+    answers = {  # probabilities and an attention row of two texts
+        "float32": [([0.75, 0.25], [3.0, 4.0]), ([0.5, 0.5625], [1.0, 0.0, 0.0])],
+        "bfloat16": [([0.625, 0.375], [4.0, 3.0]), ([0.5625, 0.5], [2.0, 0.0, 0.0])],
+    }
+    found = agreement.measure(lambda texts, precision: answers[precision], ["one", "two"])
+    # 0.75 - 0.625; the second text's class is another; (3 * 4 + 4 * 3) / 25, and 1
+    assert found == {
+        "largest": 0.125,
+        "same": 0.5,
+        "mean_cosine": pytest.approx(0.98),
+        "smallest_cosine": pytest.approx(0.96),
+    }
+
+
 @pytest.mark.parametrize("suite", ["predict", "attention", "explain", "train"])
 def test_a_suite_refuses_a_peer_with_other_probabilities(suite):
     rows = []
@@ -255,7 +323,7 @@ def test_our_side_alone_answers_and_a_method_is_timed_beside_its_prediction(tmp_
     others = [row for row in rows if row not in costs]
     assert {row.suite for row in others} == {"tokenize", "attention", "payload"}
     assert all(row.peer is None and row.ratio is None and row.ours for row in others)
-    assert [row for row in others if isinstance(row.ours, str) and "bfloat16" not in row.case] == []
+    assert [row for row in others if isinstance(row.ours, str)] == []
     sizes = {row.case.rpartition(": ")[2]: row.ours for row in others if row.suite == "payload"}
     assert sizes["attention row; every layer"] == 128 * 4
     assert sizes["every layer"] == 2 * 3 * 128 * 128 * 4
@@ -265,14 +333,14 @@ def test_our_side_alone_answers_and_a_method_is_timed_beside_its_prediction(tmp_
 def test_the_suites_with_processes_of_their_own_run_on_our_side_alone(tmp_path):
     path = tmp_path / "rows.json"
     command = (
-        "--size tiny --repeats 1 --examples 3 --suite predict train startup --quick "
-        "--texts data/sample_reviews/test.tsv"
+        "--size tiny --repeats 1 --examples 3 --suite predict train agreement startup --quick "
+        "--steps 6 --reviews 3 --texts data/sample_reviews/test.tsv"
     )
     done = run(*command.split(), "--json", str(path))
     assert done.returncode == 0, done.stderr
     rows = [row for row in turns.read([path]) if row.ours is not None]
-    assert {row.suite for row in rows} == {"predict", "train", "startup"}
-    assert [row for row in rows if isinstance(row.ours, str) and "bfloat16" not in row.case] == []
+    assert {row.suite for row in rows} == {"predict", "train", "agreement", "startup"}
+    assert [row for row in rows if isinstance(row.ours, str)] == []
 
 
 def test_an_unknown_method_is_told_in_one_line():

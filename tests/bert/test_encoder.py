@@ -240,9 +240,7 @@ def test_gradients_are_those_of_the_graph_with_taps(golden, pooling, act, atol):
 
     @tf.function(autograph=False)
     def gradients(with_taps):
-        outputs = classifier.forward(
-            variables, config, batch, pooling=pooling, with_taps=with_taps
-        )
+        outputs = classifier.forward(variables, config, batch, pooling=pooling, with_taps=with_taps)
         sources = [outputs.word_embeddings, *outputs.attention_probs[:-1], outputs.read_probs]
         return tf.gradients(outputs.logits[:, 2], sources)
 

@@ -164,6 +164,27 @@ def test_a_batch_holds_rows_of_like_length_within_its_bound(monkeypatch):
     assert batches == [[1, 5, 4], [0, 3], [6], [2]]
 
 
+def test_a_prediction_carries_probabilities_the_class_and_what_extras_make(golden, tuned):
+    def extra(outputs, features):
+        return {"first": outputs.attention_probs[0][:, :, 0], "mask": features.input_mask}
+
+    rows = [row(length, length) for length in (5, 2, 16, 8)]
+    frozen_model = model(tuned(), "float64")
+    found = list(frozen_model.predict((r.encoding for r in rows), [extra]))
+    for asked, prediction in zip(rows, found, strict=True):
+        expected, length = alone(golden, asked), len(asked.encoding.input_ids)
+        assert prediction.keys() == {"probabilities", "pred_class", "first", "mask"}
+        assert prediction["pred_class"] == np.argmax(expected["probabilities"])
+        assert prediction["mask"].tolist() == [1] * length
+        for name, value in (
+            ("probabilities", expected["probabilities"]),
+            ("first", expected["attention"][0, :, 0]),
+        ):
+            np.testing.assert_allclose(prediction[name], value, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"name of its own, got 'first' twice"):
+        list(frozen_model.predict([rows[0].encoding], [extra, extra]))
+
+
 def test_classes_asked_for_reach_the_graph_with_their_row(tuned):
     def asked(_, features):
         return features.target, features.contrast
@@ -212,6 +233,11 @@ def test_openvino_that_is_not_installed_is_asked_for_in_one_line(tuned, monkeypa
     graph = model(tuned(), engine="openvino").graph(probabilities)
     with pytest.raises(ValueError, match=r"^engine='openvino' needs OpenVINO; pip install -r \S+$"):
         list(graph([row(3)]))
+
+
+def test_openvino_is_refused_for_double_precision(tuned):
+    with pytest.raises(ValueError, match=r"needs precision float32 or bfloat16, got 'float64'"):
+        model(tuned(), "float64", "openvino")
 
 
 @pytest.mark.filterwarnings("ignore")  # OpenVINO's own

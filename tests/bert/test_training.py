@@ -25,7 +25,7 @@ def labelled(counts):
     return [datasets.InputExample(f"x-{i}", "fine", None, label) for i, label in enumerate(labels)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def parts(tiny_release):
     config = config_lib.BertConfig.from_json_file(tiny_release / "bert_config.json")
     record = config_lib.ClassifierConfig(labels=LABELS, max_seq_length=12)
@@ -160,11 +160,21 @@ def test_going_on_without_evaluations_would_leave_the_best_model_behind(parts, s
         training.plan(options(tmp_path, num_train_epochs=1), 64)
 
 
+EVALUATED = {"eval_every_steps": 3, "num_train_epochs": 1, "best_metric": "loss"}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(parts, splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    train(parts, splits, options(folder, **EVALUATED))
+    return folder
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(parts, splits, tmp_path, stop):
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    parts, splits, uninterrupted, tmp_path, stop
+):
     """It stops between a checkpoint and its evaluation, the worst place: the first, the second or the last."""
-    chosen = {"eval_every_steps": 3, "num_train_epochs": 1, "best_metric": "loss"}
-    train(parts, splits, options(tmp_path / "whole", **chosen))
     evaluate, calls = training._evaluate, []
 
     def die(*arguments):
@@ -176,14 +186,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(parts, splits, tmp
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "_evaluate", die)
         with pytest.raises(KeyboardInterrupt):
-            train(parts, splits, options(tmp_path / "cut", **chosen))
-    assert checkpoints.latest_step(tmp_path / "cut") == min(3 * stop, 8)
-    assert not training.plan(options(tmp_path / "cut", **chosen), 64).is_finished
-    plan, _ = train(parts, splits, options(tmp_path / "cut", **chosen))
+            train(parts, splits, options(tmp_path, **EVALUATED))
+    assert checkpoints.latest_step(tmp_path) == min(3 * stop, 8)
+    assert not training.plan(options(tmp_path, **EVALUATED), 64).is_finished
+    plan, _ = train(parts, splits, options(tmp_path, **EVALUATED))
     assert plan.is_finished
-    whole, cut = ((tmp_path / name / "log.txt").read_text() for name in ("whole", "cut"))
-    assert cut == whole
-    steps = [checkpoints.latest_step(tmp_path / name / "best") for name in ("whole", "cut")]
+    assert (tmp_path / "log.txt").read_text() == (uninterrupted / "log.txt").read_text()
+    steps = [checkpoints.latest_step(folder / "best") for folder in (uninterrupted, tmp_path)]
     assert steps == [plan.best_step] * 2
 
 

@@ -32,6 +32,25 @@ WEIGHTS = hugging_face.from_tensors(
 )
 
 
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+def explained(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+    weights = {name: tf.constant(value) for name, value in WEIGHTS.items()}
+    batch = features.Features(ids, tf.ones_like(ids), tf.zeros_like(ids))
+    outputs = classifier.forward(weights, CONFIG, batch, with_taps=True)
+    score = outputs.logits[:, 2]
+    gradients = attribution.gradients_of(outputs, score)
+    lrp = relevance.bert_lrp_2021(outputs, score)
+    return {
+        "logits": outputs.logits,
+        "attention": tf.stack(outputs.attention_probs),
+        "gs": attribution.gradient_sensitivity_squared(outputs, gradients),
+        "gi": attribution.gradient_x_input_squared(outputs, gradients),
+        "lat": attention.lat(outputs.layer_dicts()),
+        "lrp": lrp.token_scores,
+        "lrp_per_dim": lrp.entered,
+    }
+
+
 @pytest.fixture(scope="module", params=["x0", "x1", "x2"])
 def both(request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Our values and theirs, by their names."""
@@ -39,27 +58,8 @@ def both(request) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         name: GOLDEN[f"{request.param}/{name}"]
         for name in ("logits", "attention", "gs", "gi", "lat", "lrp", "lrp_per_dim")
     }
-    ids = tf.constant(GOLDEN[f"{request.param}/input_ids"], tf.int32)
-
-    @tf.function(autograph=False)
-    def run():
-        weights = {name: tf.constant(value) for name, value in WEIGHTS.items()}
-        batch = features.Features(ids, tf.ones_like(ids), tf.zeros_like(ids))
-        outputs = classifier.forward(weights, CONFIG, batch, with_taps=True)
-        score = outputs.logits[:, 2]
-        gradients = attribution.gradients_of(outputs, score)
-        lrp = relevance.bert_lrp_2021(outputs, score)
-        return {
-            "logits": outputs.logits,
-            "attention": tf.stack(outputs.attention_probs),
-            "gs": attribution.gradient_sensitivity_squared(outputs, gradients),
-            "gi": attribution.gradient_x_input_squared(outputs, gradients),
-            "lat": attention.lat(outputs.layer_dicts()),
-            "lrp": lrp.token_scores,
-            "lrp_per_dim": lrp.entered,
-        }
-
-    return {name: value.numpy() for name, value in run().items()}, theirs
+    ours = explained(tf.constant(GOLDEN[f"{request.param}/input_ids"], tf.int32))
+    return {name: value.numpy() for name, value in ours.items()}, theirs
 
 
 @pytest.mark.parametrize("name", ["logits", "attention"])

@@ -66,15 +66,14 @@ def explain(
     """Return what a method makes of the batch, as arrays; in a graph, for only there gradients can be stopped."""
 
     @tf.function(autograph=False)
-    def run():
-        outputs = classifier.forward(
-            weights, of, inputs or batch(), pooling=pooling, with_taps=with_taps
-        )
-        asked = (inputs or batch())._replace(target=tf.constant(target))
+    def run(weights, asked):
+        outputs = classifier.forward(weights, of, asked, pooling=pooling, with_taps=with_taps)
         asked = attribution.with_targets(asked, outputs.logits)
         return method(outputs, attribution.score(kind, outputs.logits, asked))
 
-    return tf.nest.map_structure(lambda tensor: tensor.numpy(), run())
+    key = (method, of.to_json_string(), pooling, kind, with_taps)
+    asked = (inputs or batch())._replace(target=tf.constant(target, tf.int32))
+    return _arrays(_GRAPHS.setdefault(key, run)(weights, asked))
 
 
 def ask(
@@ -94,14 +93,23 @@ def ask(
     (bound,) = methods.bind([method], {name: options} if options else None)
 
     @tf.function(autograph=False)
-    def run():
+    def run(weights, asked):
         outputs = classifier.forward(
-            weights, of, inputs or batch(), pooling=pooling, with_taps=bound.method.needs_taps
-        )
-        asked = (inputs or batch())._replace(
-            target=tf.constant(target, tf.int32), contrast=tf.constant(contrast, tf.int32)
+            weights, of, asked, pooling=pooling, with_taps=bound.method.needs_taps
         )
         asked = attribution.with_targets(asked, outputs.logits)
         return bound.answer(methods.Question(outputs, asked, kind, SPECIAL))
 
-    return tf.nest.map_structure(lambda value: None if value is None else value.numpy(), run())
+    key = (method, of.to_json_string(), pooling, kind, repr(options))
+    asked = (inputs or batch())._replace(
+        target=tf.constant(target, tf.int32), contrast=tf.constant(contrast, tf.int32)
+    )
+    return _arrays(_GRAPHS.setdefault(key, run)(weights, asked))
+
+
+_GRAPHS: dict[tuple[object, ...], Any] = {}
+"""By what is asked of whom: building a graph takes far longer than running it."""
+
+
+def _arrays(found: Any) -> Any:
+    return tf.nest.map_structure(lambda value: None if value is None else value.numpy(), found)
