@@ -30,6 +30,7 @@ def file_based_input_fn_builder(
     batch_size: int | None = None,
     seed: int = 0,
     skip_examples: int = 0,
+    pads_to_longest: bool = False,
     bucket_by_length: bool = False,
 ) -> InputFn:
     """Return an Estimator `input_fn(params)` over a TFRecord file.
@@ -41,8 +42,9 @@ def file_based_input_fn_builder(
     Args:
       batch_size: examples in a batch; None takes `params["batch_size"]`, as google-research/bert does.
       skip_examples: training examples to leave out at the start, those that the resumed checkpoint has seen.
-      bucket_by_length: give batches the width of their longest example, rounded up to a multiple of 8, and in training
-        put examples of like length together (see `epoch_order`), in whole batches. Not for TPUs, which need one shape.
+      pads_to_longest: give batches the width of their longest example, rounded up to a multiple of 8. Not for TPUs,
+        which need one shape.
+      bucket_by_length: in training, put examples of like length together (see `epoch_order`), in whole batches.
 
     Source: google-research/bert, run_classifier.file_based_input_fn_builder, which shuffles 100 at a time after
     repeating.
@@ -52,7 +54,7 @@ def file_based_input_fn_builder(
     def parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
         columns = tf.io.parse_example(records, spec)
         batch = {name: tf.cast(values, tf.int32) for name, values in columns.items()}
-        return _trim(batch, seq_length) if bucket_by_length else batch
+        return _trim(batch, seq_length) if pads_to_longest else batch
 
     def input_fn(params: Mapping[str, Any]) -> tf.data.Dataset:
         size = batch_size if batch_size is not None else params["batch_size"]

@@ -94,9 +94,9 @@ class TrainConfig(pydantic.BaseModel):
         "is that of the whole batch.",
     )
     bucket_by_length: bool = pydantic.Field(
-        True,
-        description="Put texts of like length into a training batch and pad it to its longest; no: batches of any "
-        "lengths, padded to --max_seq_length, as on a TPU.",
+        False,
+        description="Put texts of like length into a training batch, which saves padding. Where length tells of the "
+        "label, batches then hold one label each, and train badly.",
     )
     learning_rate: float = pydantic.Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     learning_rate_schedule: Literal["default", "lr_range_test", "one_cycle"] = pydantic.Field(
@@ -254,6 +254,8 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
             problems.append(
                 "--eval_every_steps does not go with --use_tpu; evaluate at the end with --do_eval"
             )
+        if self.bucket_by_length and self.use_tpu:
+            problems.append("--bucket_by_length does not go with --use_tpu, which needs one shape")
         if set(self.output_dir or "") & set("*?[]"):  # TensorFlow takes them for patterns
             problems.append(f"--output_dir must be without * ? [ ], got {self.output_dir!r}")
         problems += self._missing_files() if own_files else []

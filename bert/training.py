@@ -275,7 +275,8 @@ def _train_to(
         batch_size=None if tpu else options.train_batch_size,
         seed=options.seed,
         skip_examples=done * options.train_batch_size,
-        bucket_by_length=options.bucket_by_length and not options.use_tpu,
+        pads_to_longest=not options.use_tpu,
+        bucket_by_length=options.bucket_by_length,
     )
     estimator = estimator_lib.build_estimator(
         folder,
@@ -299,7 +300,7 @@ def _evaluate(
         is_training=False,
         drop_remainder=False,
         batch_size=options.eval_batch_size,
-        bucket_by_length=options.bucket_by_length,
+        pads_to_longest=True,
     )
     estimator = estimator_lib.build_estimator(folder, estimator_lib.model_of(parts, folder))
     found: Mapping[str, Any] = estimator.evaluate(input_fn, name="dev")

@@ -215,7 +215,7 @@ class Ours:
                 "num_train_epochs": 1.0,
                 "max_seq_length": self._parts.record.max_seq_length,
             }
-            | ({"compute_dtype": precision} if precision != "float32" else {})
+            | ({"precision": precision} if precision != "float32" else {})
         )
         ends: list[float] = []
         training.train(

@@ -159,7 +159,14 @@ def uneven(tokenizer, tmp_path):
 
     def make(is_training=True, **options):
         build = input_fn.file_based_input_fn_builder(
-            file, 20, is_training, False, batch_size=8, bucket_by_length=True, **options
+            file,
+            20,
+            is_training,
+            False,
+            batch_size=8,
+            pads_to_longest=True,
+            bucket_by_length=True,
+            **options,
         )
         return build({}).as_numpy_iterator()
 
@@ -205,7 +212,7 @@ def test_a_batch_of_padding_alone_has_a_width(tmp_path):
     with tf.io.TFRecordWriter(str(file)) as writer:
         writer.write(features.serialize(nothing))
     build = input_fn.file_based_input_fn_builder(
-        file, 20, False, False, batch_size=2, bucket_by_length=True
+        file, 20, False, False, batch_size=2, pads_to_longest=True
     )
     (batch,) = build({}).as_numpy_iterator()
     assert batch["input_ids"].shape == (1, 8)

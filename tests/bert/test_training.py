@@ -300,22 +300,26 @@ def test_the_last_step_is_logged_and_summarised_whatever_the_interval(
 
 
 @pytest.mark.parametrize(
-    ("chosen", "buckets"),
-    [({}, True), ({"bucket_by_length": False}, False), ({"use_tpu": True}, False)],
+    ("chosen", "expected"),
+    [
+        ({}, (True, False)),
+        ({"bucket_by_length": True}, (True, True)),
+        ({"use_tpu": True}, (False, False)),
+    ],
 )
-def test_batches_are_of_like_length_unless_told_otherwise_and_never_on_a_tpu(
-    parts, splits, tmp_path, monkeypatch, chosen, buckets
+def test_batches_are_padded_to_their_longest_but_on_a_tpu_and_sorted_only_on_request(
+    parts, splits, tmp_path, monkeypatch, chosen, expected
 ):
     asked = []
 
     def build(*arguments, **settings):
-        asked.append(settings["bucket_by_length"])
+        asked.append((settings["pads_to_longest"], settings["bucket_by_length"]))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(input_fn, "file_based_input_fn_builder", build)
     with pytest.raises(KeyboardInterrupt):
         train(parts, splits, options(tmp_path, **chosen))
-    assert asked == [buckets]
+    assert asked == [expected]
 
 
 def test_a_hook_of_ones_own_runs_in_every_step(parts, splits, tmp_path):
