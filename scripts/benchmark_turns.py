@@ -137,7 +137,7 @@ def forward_flops(config: Mapping[str, int], batch: int, tokens: int) -> int:
     parameters, and scores and mixing take 2 b t^2 d each. Embeddings, pooler, softmax, GELU and LayerNorm are left out.
 
     >>> forward_flops({"layers": 2, "width": 3, "feed_forward": 12}, batch=5, tokens=7)
-    13440
+    21000
     """
     layers, width, feed_forward = (config[name] for name in ("layers", "width", "feed_forward"))
     parameters = layers * (4 * width**2 + 2 * width * feed_forward)
