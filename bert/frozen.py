@@ -63,7 +63,8 @@ class Graph:
     def __call__(self, rows: Iterable[Row]) -> Iterator[Any]:
         """Yield the answer to each row: arrays without the batch's axis, cut to the row's length.
 
-        Memory is that of a batch, and of some hundred answers that wait for their turn.
+        Memory is that of a batch and of the answers that wait for their turn: two times 64 rows at first, then as many
+        as fit into 256 MB, up to 1,024.
         """
         source, size = iter(rows), _FIRST_POOL
         with concurrent.futures.ThreadPoolExecutor(1) as reader:
@@ -149,7 +150,10 @@ class FrozenModel:
         encodings: Iterable[features_lib.Encoding],
         extras: Sequence[classifier.PredictExtra] = (),
     ) -> Iterator[Prediction]:
-        """Yield what Estimator.predict would, without padding: `probabilities`, `pred_class`, what extras make."""
+        """Yield what Estimator.predict would: `probabilities`, `pred_class`, what extras make.
+
+        Padding is cut where the tokens' axis is among the last, as f[t] or f[h, q, k]; f[t, d] keeps it.
+        """
         graph = self.graph(lambda outputs, batch: classifier.predictions(outputs, batch, extras))
         return graph(map(Row, encodings))
 
