@@ -8,7 +8,6 @@ import difflib
 import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 from bert import config
 from bert import files as files_lib
@@ -16,7 +15,7 @@ from bert import options as options_lib
 from bert import tables
 from bert import tasks
 
-Split = Literal["train", "dev", "test"]
+Split = tasks.Split
 
 MAX_LABELS = 1000  # a column with more different values is hardly one of labels
 
@@ -109,7 +108,7 @@ class TaskProcessor(SplitProcessor):
           NotImplementedError: the task has no such file.
           ValueError: a row or label that the task cannot have; the message names file and line.
         """
-        columns = {"train": self.task.train, "dev": self.task.dev, "test": self.task.test}[split]
+        columns = self.task.columns(split, pathlib.Path(data_dir))
         if columns is None:
             raise NotImplementedError(
                 f"the task must have a {split} file, but google-research/bert names none; give a file of your own "
@@ -124,9 +123,9 @@ def _task_examples(
 ) -> Iterator[InputExample]:
     label_values = columns.label_values or {label: label for label in labels}
     for number, (line, row) in enumerate(_task_rows(path, columns), int(columns.has_header)):
-        if columns.language is not None and row[0] != columns.language:
+        if not columns.is_example(row):
             continue
-        value = None if columns.label is None else row[columns.label]
+        value = columns.written_label(row)
         name = number if columns.guid is None else row[columns.guid]
         yield InputExample(
             guid=f"{columns.guid_prefix or split}-{name}",

@@ -9,7 +9,6 @@ like length share a batch, and the next rows are read while these are computed. 
 """
 
 import concurrent.futures
-import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bert import alterations
 from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
@@ -31,7 +31,7 @@ Engine = Literal["tensorflow", "openvino"]
 Array: TypeAlias = npt.NDArray[Any]
 Prediction: TypeAlias = Mapping[str, Array]
 Ask = Callable[[classifier.BertOutputs, features_lib.Features], Any]
-"""(outputs, features) -> a tensor, or a nest of tensors, each with the batch as its first axis; None is kept."""
+"""(outputs, features) -> a tensor or None, or mappings and tuples of them; the batch is each one's first axis."""
 
 _Call: TypeAlias = Callable[..., Any]
 _TOKENS_AT_ONCE = 4096  # in one batch, padding included
@@ -42,11 +42,22 @@ _SIGNATURE = [tf.TensorSpec([None, None], tf.int32)] * 3 + [tf.TensorSpec([None]
 
 
 class Row(NamedTuple):
-    """What is asked: tokens, and the classes to explain; -1 is the predicted one, or no contrast."""
+    """What is asked: tokens, and the classes to explain; -1 is the predicted one, or no contrast.
+
+    Attributes:
+      unattended: places whose tokens no token attends to, as if they were padding.
+    """
 
     encoding: features_lib.Encoding
     target: int = -1
     contrast: int = -1
+    unattended: tuple[int, ...] = ()
+
+
+class Stacked(NamedTuple):
+    """Tensors that come out as one array, stacked on a first axis: in the graph, that would copy a whole batch."""
+
+    parts: tuple[Any, ...]
 
 
 class Graph:
@@ -83,6 +94,8 @@ class Graph:
         while width in self._other_axes and width < self._longest:
             width += 1  # an axis of tokens is told by its size
         columns = features_lib.batch_arrays([row.encoding for row in rows], width)
+        for mask, row in zip(columns["input_mask"], rows, strict=True):
+            mask[list(row.unattended)] = 0
         of_rows = [[row.target for row in rows], [row.contrast for row in rows]]
         return [tf.constant(values, tf.int32) for values in (*columns.values(), *of_rows)]
 
@@ -99,8 +112,7 @@ class Graph:
             values, width = self.call(arrays), int(arrays[0].shape[1])
             for place, index in enumerate(batch):
                 length = len(rows[index].encoding.input_ids)
-                cut = functools.partial(_cut, place=place, width=width, length=length)
-                found[index] = tf.nest.map_structure(cut, values)
+                found[index] = _of_row(values, place, width, length)
         return [found[index] for index in range(len(rows))]
 
 
@@ -112,12 +124,14 @@ class FrozenModel:
         parts: model_folder.Parts,
         precision: Precision = "float32",
         engine: Engine = "tensorflow",
+        alter: alterations.Alter | None = None,
     ) -> None:
         """Read the weights, without the optimiser's.
 
         Args:
           precision: of the encoder; "bfloat16" keeps embeddings, LayerNorm's statistics and the head in float32.
           engine: what runs graphs; "openvino" only such as take no gradients.
+          alter: what is done to the weights before they are used.
 
         Raises:
           ValueError: the checkpoint lacks a variable, or is another model's; or the engine lacks the precision.
@@ -138,6 +152,8 @@ class FrozenModel:
                 f"{checkpoint} must hold a fine-tuned classifier, but lacks {', '.join(missing)}; train first"
             )
         values = checkpoints.load_variables(checkpoint, list(wanted))
+        if alter:
+            values = dict(alter(values, parts.config))
         self.weights_sha256 = _digest(values)
         dtype = "float64" if precision == "float64" else "float32"
         variables = {name: tf.constant(value, dtype) for name, value in values.items()}
@@ -242,16 +258,26 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _cut(value: Array | None, place: int, width: int, length: int) -> Array | None:
-    """Return one row of a batch, its last axes of tokens cut, as an array of its own, so that the batch can go."""
-    if value is None:
-        return None
+def _of_row(values: Any, place: int, width: int, length: int) -> Any:
+    """Return one row of a batch's answers, as arrays of their own, so that the batch can go."""
+    if isinstance(values, Stacked):
+        return np.stack([_cut(part, place, width, length) for part in values.parts])
+    if isinstance(values, Mapping):
+        return {name: _of_row(value, place, width, length) for name, value in values.items()}
+    if isinstance(values, tuple):
+        found = [_of_row(value, place, width, length) for value in values]
+        return type(values)(*found) if hasattr(values, "_fields") else tuple(found)
+    return None if values is None else _cut(values, place, width, length).copy()
+
+
+def _cut(value: Array, place: int, width: int, length: int) -> Array:
+    """Return a view of one row, its last axes of tokens cut."""
     row = np.asarray(value[place])
     for axis in reversed(range(row.ndim)):
         if row.shape[axis] != width:
             break
         row = row[(slice(None),) * axis + (slice(length),)]
-    return row.copy()
+    return row
 
 
 def _digest(values: Mapping[str, Array]) -> str:

@@ -21,7 +21,8 @@ class DataConfig(pydantic.BaseModel):
     )
     task_name: str | None = pydantic.Field(
         None,
-        description="Name of the task: imdb, cola, mrpc, mnli, xnli, sst2 or sst5; --processor takes a class instead.",
+        description="Name of the task: imdb, cola, mrpc, mnli, xnli, qnli, sst2, sst3, sst5, semeval, yelp2 or yelp5; "
+        "--processor takes a class instead.",
     )
     processor: str | None = pydantic.Field(
         None, description="Your own DataProcessor as package.module:Class, in place of --task_name."

@@ -27,6 +27,7 @@ Pooled = Float[tf.Tensor, "b d"]
 Logits = Float[tf.Tensor, "b c"]
 PerExample = Float[tf.Tensor, "b"]
 TokenScores = Float[tf.Tensor, "b t"]
+PerHead = Float[tf.Tensor, "b l h"]
 Scalar = Float[tf.Tensor, ""]
 Step = Int[tf.Tensor, ""]
 

@@ -119,29 +119,37 @@ def processed(
     A tensor is `attention`; a dict is `attention_<key>`, one each; a list of one-key dicts is stacked to `attention`
     f[b, l, h, q, k].
     """
-    made = processor(outputs.layer_dicts(of_read=processor in _OF_READ))
+    made = _made(processor, outputs)
     if isinstance(made, Mapping):
         return {f"attention_{name}": value for name, value in made.items()}
-    if isinstance(made, list | tuple):
-        return {
-            "attention": tf.stack([probs for layer in made for probs in layer.values()], axis=1)
-        }
-    return {"attention": made}
+    return {"attention": tf.stack(made, axis=1) if isinstance(made, tuple) else made}
 
 
-def processed_alone(processor: AttentionProcessor, outputs: classifier.BertOutputs) -> tf.Tensor:
-    """Return the one tensor that a processor makes, for a record to hold.
+def processed_alone(
+    processor: AttentionProcessor, outputs: classifier.BertOutputs
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    """Return the one tensor that a processor makes, for a record to hold; of a list of layers, their tensors.
 
     Raises:
       ValueError: it makes several.
     """
-    made = processed(processor, outputs)
-    if made.keys() != {"attention"}:
+    made = _made(processor, outputs)
+    if isinstance(made, Mapping):
         raise ValueError(
             f"attn_processor_fn must return one tensor, or the list of layers, for a record to hold; got "
-            f"{', '.join(made)}; ask load_bert_model for several"
+            f"{', '.join(f'attention_{name}' for name in made)}; ask load_bert_model for several"
         )
-    return made["attention"]
+    return made
+
+
+def _made(
+    processor: AttentionProcessor, outputs: classifier.BertOutputs
+) -> tf.Tensor | Mapping[str, tf.Tensor] | tuple[tf.Tensor, ...]:
+    """Return what a processor makes; a list of layers as a tuple of their tensors."""
+    made = processor(outputs.layer_dicts(of_read=processor in _OF_READ))
+    if isinstance(made, list | tuple):
+        return tuple(probs for layer in made for probs in layer.values())
+    return made
 
 
 _PROCESSORS: dict[str, AttentionProcessor] = {

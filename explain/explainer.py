@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from bert import alterations
 from bert import datasets
 from bert import features as features_lib
 from bert import frozen
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     word_scores: words_lib.Combine = "sum"
     long_text: LongText = "cut"
     strict: bool = False
+    alter: alterations.Alter | None = None
 
 
 class _Job(NamedTuple):
@@ -86,6 +88,7 @@ class Explainer:
             settings.attn_processor_fn,
             settings.precision,
             settings.engine,
+            settings.alter,
         )
 
     @property

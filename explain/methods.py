@@ -102,7 +102,7 @@ def _of_attention(
     processor: attention.AttentionProcessor, *, sums_to_heads: bool = False
 ) -> Method:
     def explain(question: Question) -> Attribution:
-        scores = attention.processed_alone(processor, question.outputs)
+        scores = attention.processed(processor, question.outputs)["attention"]
         heads = tf.shape(question.outputs.attention_probs[0])[1]
         total = tf.cast(heads if sums_to_heads else 1, scores.dtype)
         error = tf.abs(tf.reduce_sum(scores, axis=1) / total - 1.0)

@@ -1,7 +1,8 @@
 """A fine-tuned model, by its folder, that also says why.
 
-`load_explainer` gives records from a warm graph, `load_bert_model` an Estimator whose predictions carry attention and
-attributions. Leaves to others: what is asked and answered (`explainer`), the methods (`methods`).
+`load_explainer` gives records from a warm graph, `load_predictor` the logits of rows of ids, `load_bert_model` an
+Estimator whose predictions carry attention and attributions. Leaves to others: what is asked and answered
+(`explainer`), the methods (`methods`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bert import alterations
 from bert import classifier
 from bert import config as config_lib
 from bert import datasets
@@ -26,6 +28,8 @@ from explain import attribution
 from explain import explainer as explainer_lib
 from explain import explanation
 from explain import methods as methods_lib
+from explain import predictor as predictor_lib
+from explain import removal
 from explain import words as words_lib
 
 
@@ -138,6 +142,7 @@ def load_explainer(
     word_scores: words_lib.Combine = "sum",
     long_text: explainer_lib.LongText = "cut",
     strict: bool = False,
+    alter: alterations.Alter | None = None,
 ) -> explainer_lib.Explainer:
     """Return a warm explainer: `explainer([text, ...])` says what the model answers and which words drove it.
 
@@ -156,6 +161,7 @@ def load_explainer(
       long_text: "cut" explains what the model reads of a text, and the record says what was cut; "window" explains
         overlapping windows that together hold every token, for the mean of their scores.
       strict: raise where a check misses its tolerance, which else only the record says.
+      alter: what is done to the weights first, as `alterations.randomised` does for sanity checks.
 
     Raises:
       FileNotFoundError: the folder holds no trained classifier.
@@ -172,8 +178,56 @@ def load_explainer(
         word_scores,
         long_text,
         strict,
+        alter,
     )
     return explainer_lib.Explainer(model_folder.load(model_dir), settings, str(model_dir))
+
+
+def load_predictor(
+    model_dir: str | os.PathLike[str],
+    *,
+    precision: frozen.Precision = "float32",
+    engine: frozen.Engine = "tensorflow",
+    alter: alterations.Alter | None = None,
+) -> predictor_lib.Predictor:
+    """Return a classifier of rows of ids, from which words may be missing; arguments as those of `load_explainer`.
+
+    Raises:
+      FileNotFoundError: the folder holds no trained classifier.
+      ValueError: an unknown setting.
+    """
+    return predictor_lib.Predictor(model_folder.load(model_dir), precision, engine, alter)
+
+
+def head_ablation(
+    model_dir: str | os.PathLike[str],
+    rows: Sequence[removal.Ids],
+    targets: Sequence[int],
+    *,
+    precision: frozen.Precision = "float32",
+) -> npt.NDArray[np.float32]:
+    """Return how far each row's target logit falls without each head, float32[n, l, h]: a prediction of all a head.
+
+    Source: Michel et al. 2019, Are Sixteen Heads Really Better than One?, section 3.2 (there: of the accuracy).
+    """
+    parts = model_folder.load(model_dir)
+    layers, heads = parts.config.num_hidden_layers, parts.config.num_attention_heads
+    places = np.arange(len(rows)), np.array(targets, np.int64)
+
+    def scores(alter: alterations.Alter | None = None) -> npt.NDArray[np.float32]:
+        picked: npt.NDArray[np.float32] = predictor_lib.Predictor(
+            parts, precision, alter=alter
+        ).logits(rows)[places]
+        return picked
+
+    whole = scores()
+    falls = [
+        whole - scores(alterations.without_heads([(layer, head)]))
+        for layer in range(layers)
+        for head in range(heads)
+    ]
+    found: npt.NDArray[np.float32] = np.stack(falls, axis=1)
+    return found.reshape(len(rows), layers, heads)
 
 
 def load_bert_model(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 import tensorflow as tf
 
+from bert import alterations
 from bert import classifier
 from bert import features as features_lib
 from bert import frozen
@@ -33,7 +34,7 @@ class Answer(NamedTuple):
     target: Any
     score: Any
     attributions: dict[str, methods_lib.Attribution]
-    attention: frozen.Array | None = None
+    attention: Any = None
 
 
 class WarmModel:
@@ -46,6 +47,7 @@ class WarmModel:
         attn_processor_fn: attention.AttentionProcessor | None = None,
         precision: frozen.Precision = "float32",
         engine: frozen.Engine = "tensorflow",
+        alter: alterations.Alter | None = None,
     ) -> None:
         """Read the weights, without the optimiser's.
 
@@ -58,7 +60,7 @@ class WarmModel:
             raise ValueError(
                 f"precision must be float32 or float64 for {names}, whose shares would not add up in bfloat16"
             )
-        self._model = frozen.FrozenModel(parts, precision, engine)
+        self._model = frozen.FrozenModel(parts, precision, engine, alter)
         self._methods, self._processor = methods, attn_processor_fn
         self._graphs: dict[attribution.ScoreKind, frozen.Graph] = {}
         self._special = features_lib.SpecialIds.of(parts.tokenizer().vocab)
@@ -104,8 +106,15 @@ def _explain(
         batch.target,
         question.score,
         {bound.name: bound.answer(question) for bound in methods},
-        None if processor is None else attention.processed_alone(processor, outputs),
+        None if processor is None else _attention(processor, outputs),
     )
+
+
+def _attention(
+    processor: attention.AttentionProcessor, outputs: classifier.BertOutputs
+) -> tf.Tensor | frozen.Stacked:
+    made = attention.processed_alone(processor, outputs)
+    return frozen.Stacked(made) if isinstance(made, tuple) else made
 
 
 def check_score(methods: Sequence[methods_lib.Bound], kind: attribution.ScoreKind) -> None:

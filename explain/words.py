@@ -65,19 +65,27 @@ def to_words(
         raise ValueError(
             f"token_scores must hold one score a token, got {len(token_scores)} for {len(tokens)} tokens"
         )
-    read = [index for index, token in enumerate(tokens) if not token.is_special]
+    read = _ordinary(tokens)
     pieces = [tokens[index] for index in read]
-    starts = [
-        index
-        for index, piece in enumerate(pieces)
-        if not index or not _same_word(texts, pieces[index - 1], piece)
-    ]
+    starts = _word_starts(texts, pieces)
     words = [
         _span(texts, pieces[start], pieces[last])
         for start, last in zip(starts, _lasts(starts, len(pieces)), strict=True)
     ]
     scores = _COMBINE[combine](np.asarray(token_scores)[read], np.array(starts, np.int64))
     return tuple(words), scores.astype(np.float32)
+
+
+def word_of_each_token(
+    texts: Sequence[str], tokens: Sequence[tokenization.Token]
+) -> npt.NDArray[np.int64]:
+    """Return the place of each token's word among those of `to_words`, int64[t]; -1 for special tokens."""
+    read = _ordinary(tokens)
+    found = np.full(len(tokens), -1, np.int64)
+    begins = np.zeros(len(read), np.int64)
+    begins[_word_starts(texts, [tokens[index] for index in read])] = 1
+    found[read] = np.cumsum(begins) - 1
+    return found
 
 
 def sentence_sums(
@@ -112,6 +120,18 @@ def sentence_sums(
     return tuple(sentences), _sums(np.asarray(scores), np.array(starts, np.int64)).astype(
         np.float32
     )
+
+
+def _ordinary(tokens: Sequence[tokenization.Token]) -> list[int]:
+    return [index for index, token in enumerate(tokens) if not token.is_special]
+
+
+def _word_starts(texts: Sequence[str], pieces: Sequence[tokenization.Token]) -> list[int]:
+    return [
+        index
+        for index, piece in enumerate(pieces)
+        if not index or not _same_word(texts, pieces[index - 1], piece)
+    ]
 
 
 def _sentence_ends(text: str) -> list[int]:

@@ -39,6 +39,7 @@ LABELS = ("0", "1")
 MADE_UP = 30517  # words, so that the vocabulary has the size of BERT's
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _HEAD_SPREAD = 0.3  # so that the probabilities of texts differ
+_RANDOM_HEAD_SPREAD = 0.1  # over a random encoder, which magnifies what half precision rounds away
 _DEFAULT_ENCODER = "minilm-l6"
 
 
@@ -186,7 +187,7 @@ def _write_classifier(
         do_lower_case=do_lower_case,
     )
     rng = np.random.default_rng(0)
-    spreads = {"output_weights": _HEAD_SPREAD}
+    spreads = {"output_weights": _HEAD_SPREAD if known else _RANDOM_HEAD_SPREAD}
     values: dict[str, Any] = {
         name: np.float32(name.endswith("gamma"))
         + rng.normal(0, spreads.get(name, 0.02), shape).astype(np.float32)

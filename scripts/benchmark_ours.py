@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -271,20 +271,14 @@ class Ours:
         texts, found = self._material["texts"], {}
         for name, count in (("few", few), ("many", many)):
             table = self._folder / f"{name}.tsv"
-            with open(table, "w", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file, delimiter="\t")
-                rows.writerow(["id", "text"])
-                rows.writerows(
-                    (index, " ".join(texts[index % len(texts)].split())) for index in range(count)
-                )
+            _write_table(table, (texts[index % len(texts)] for index in range(count)))
             found[name] = self._command(table, f"--max_seq_length={tokens}")["mebibytes"]
         return {**found, "growth": found["many"] / found["few"]}
 
     def command(self, count: int) -> benchmark_processes.Answer:
         """Time the whole of run_classifier --do_predict, from the shell to the files."""
         table = self._folder / f"command-{count}.tsv"
-        lines = [" ".join(text.split()) for text in self._texts("texts", count)]
-        table.write_text("text\n" + "".join(f"{text}\n" for text in lines), encoding="utf-8")
+        _write_table(table, self._texts("texts", count))
         return self._command(table, f"--max_seq_length={self._parts.record.max_seq_length}")
 
     def _command(self, table: pathlib.Path, *more: str) -> dict[str, float]:
@@ -313,6 +307,13 @@ class Ours:
             "whole": whole.nbytes,
             "page": len(highlight.report([record], "payload").encode()),
         }
+
+
+def _write_table(table: pathlib.Path, texts: Iterable[str]) -> None:
+    with open(table, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, delimiter="\t")
+        rows.writerow(["id", "text"])
+        rows.writerows((index, " ".join(text.split())) for index, text in enumerate(texts))
 
 
 if __name__ == "__main__":

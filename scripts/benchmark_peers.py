@@ -323,7 +323,7 @@ class Peers:
         """Predict a table as an expert would: attention rows beside the probabilities, a chunk at a time."""
         self._tokenizer.model_max_length = tokens
         with open(table, encoding="utf-8", newline="") as file, tempfile.TemporaryFile("w") as out:
-            rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            rows = csv.DictReader(file, delimiter="\t")
             texts = (row["text"] for row in rows)
             while part := list(itertools.islice(texts, CHUNK)):
                 for found in self._predict(part, "expert", "last", "float32"):

@@ -28,7 +28,8 @@ URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
 _LABELS = {"neg": "0", "pos": "1"}
 
-Row = tuple[str, str, str]
+Row = tuple[str, ...]
+"""(id, label, text)."""
 
 
 def from_folder(folder: pathlib.Path, split: str) -> Iterator[Row]:

@@ -276,3 +276,29 @@ def test_every_variable_counts_in_the_weights_hash():
         {"a": values["a"], "c": values["b"]},
     ):
         assert frozen._digest(other) != frozen._digest(values)
+
+
+def test_a_place_that_is_not_attended_to_is_padding_but_keeps_the_places_after_it(golden, tuned):
+    whole = row(9, unattended=(3, 8))
+    graph = model(tuned(), "float64").graph(everything)
+    (found,) = graph([whole])
+    np.testing.assert_array_equal(found["mask"], [1, 1, 1, 0, 1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(found["attention"][..., [3, 8]], 0)
+    ids = list(whole.encoding.input_ids)
+    ids[3], ids[8] = (ids[3] + 1) % 40, 0  # what is not read does not matter
+    other = whole._replace(encoding=whole.encoding._replace(input_ids=tuple(ids)))
+    (same,) = graph([other])
+    np.testing.assert_allclose(same["probabilities"], found["probabilities"], rtol=1e-12)
+    assert not np.allclose(found["probabilities"], alone(golden, whole)["probabilities"])
+
+
+def test_weights_can_be_altered_before_they_are_used(golden, tuned):
+    def zeroed(values, config):
+        assert config.num_hidden_layers == 3
+        return values | {"output_weights": values["output_weights"] * 0}
+
+    folder = tuned()
+    altered = model(folder, alter=zeroed)
+    (answer,) = altered.graph(lambda outputs, _: outputs.logits)([row(5)])
+    np.testing.assert_allclose(answer, golden.variables["output_bias"], rtol=1e-6)
+    assert altered.weights_sha256 != model(folder).weights_sha256

@@ -1,0 +1,271 @@
+"""What the lines of an evaluation amount to: means with intervals, floors, differences between methods.
+
+Leaves to others: measuring (`evaluation`), tables (`results_page`), pictures (`evaluation_plots`).
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from explain import corpus
+from explain import explanation
+from explain import rationales
+from explain import statistics
+
+Results: TypeAlias = dict[str, Any]
+"""As it goes to JSON: settings, accuracy, calibration, rows, curves, pairs."""
+_Key: TypeAlias = tuple[str, str, str]  # method, protocol, metric
+FLOOR = ""  # in the place of a method
+ALPHA = 0.05
+
+
+class Headline(NamedTuple):
+    """The figure by which a protocol compares methods.
+
+    Attributes:
+      means: what it says, for a table's reader.
+    """
+
+    metric: str
+    is_higher_better: bool
+    means: str
+
+
+HEADLINES = {
+    "decompx": Headline(
+        "aopc", True, "fall of the probability without the top 10 to 90 % of words"
+    ),
+    "eraser_comprehensiveness": Headline(
+        "aopc", True, "fall of the probability without the top 1 to 50 % of words"
+    ),
+    "eraser_sufficiency": Headline(
+        "aopc", False, "fall of the probability with the top 1 to 50 % of words alone"
+    ),
+    "deletion": Headline("auc", False, "probability while words go, the top first"),
+    "insertion": Headline("auc", True, "probability while words come, the top first"),
+    "word_deletion": Headline("mean", False, "share still right without the top 1 to 10 words"),
+    "leave_one_out": Headline("tau_b", True, "rank correlation with what each word's absence does"),
+    "faithfulness_correlation": Headline(
+        "pearson", True, "correlation of scores' sums with the fall of the logit"
+    ),
+    "infidelity": Headline(
+        "infidelity_scaled", False, "squared error of scores' sums as forecasts of the fall"
+    ),
+    "rationales": Headline("auprc", True, "area under precision and recall of the marked words"),
+}
+
+
+def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Results:
+    """Join the lines of a file; memory is that of their figures, not of the texts.
+
+    Args:
+      settings: the file's own; `seed` is the bootstrap's too.
+    """
+    values: dict[_Key, dict[int, Any]] = {}
+    texts: list[tuple[int | None, Sequence[float]]] = []
+    for index, line in enumerate(lines):
+        texts.append((line["gold"], line["probabilities"]))
+        for method, protocols in (*line["measures"].items(), (FLOOR, line["floor"])):
+            for protocol, metrics in protocols.items():
+                for metric, value in metrics.items():
+                    values.setdefault((method, protocol, metric), {})[index] = value
+    count, seed = len(texts), int(settings["seed"])
+    figures = {
+        key: _aligned(found, count)
+        for key, found in values.items()
+        if np.ndim(next(iter(found.values()))) == 0
+    }
+    lists = {
+        key: np.array(list(found.values())) for key, found in values.items() if key not in figures
+    }
+    return {
+        "settings": dict(settings),
+        "texts": count,
+        **_accuracy(texts, seed),
+        "rows": [
+            *(
+                _row(key, found, figures, settings, seed)
+                for key, found in figures.items()
+                if key[0]
+            ),
+            *_raw_iou_rows(figures),
+        ],
+        "curves": [_curve(key, found, seed) for key, found in lists.items()],
+        "pairs": list(_pairs(figures, seed)),
+    }
+
+
+def of_words(
+    records: Iterable[explanation.Explanation],
+    labels: Sequence[str],
+    polarity: Mapping[str, float] | None = None,
+    *,
+    number: int = 30,
+    min_count: int = 5,
+    seed: int = 0,
+) -> Results:
+    """Return by method and class the words that drive it, and how far their signs agree with a lexicon's.
+
+    Args:
+      polarity: word: above 0 where it speaks for the last class, below where against; compared with the scores for
+        the last class only.
+    """
+    found: Results = {"words": {}, "polarity": {}}
+    for (method, name), scores in corpus.word_scores(records).items():
+        table = corpus.word_table(scores, number=number, min_count=min_count, seed=seed)
+        found["words"].setdefault(method, {})[name] = {
+            side: [{"word": row.word, **_interval(row.score)} for row in getattr(table, side)]
+            for side in table._fields
+        }
+        means = corpus.word_means(scores, min_count)
+        if polarity and name == labels[-1] and means.keys() & polarity.keys():
+            checked = corpus.polarity_check(means, polarity, seed)
+            found["polarity"][method] = {
+                "right_sign": _interval(checked.right),
+                "majority": checked.majority,
+                "auc": checked.auc,
+                "positive": checked.positive,
+                "negative": checked.negative,
+            }
+    return found
+
+
+def of_heads(importance: Mapping[str, npt.NDArray[np.float32]], seed: int = 0) -> Results:
+    """Return each head's mean importance and interval by every way of weighing it, and the ways' rank correlation.
+
+    Args:
+      importance: way: float32[n, l, h].
+    """
+    found: Results = {}
+    for way, values in importance.items():
+        rows = {
+            (row.layer, row.head): row.importance
+            for row in corpus.head_table(values.astype(np.float64), seed)
+        }
+        layers, heads = values.shape[1:]
+        found[way] = {
+            name: [
+                [getattr(rows[layer, head], name) for head in range(heads)]
+                for layer in range(layers)
+            ]
+            for name in ("mean", "low", "high")
+        } | {"n": len(values)}
+    means = [np.ravel(of_way["mean"]) for of_way in found.values()]
+    pairs = itertools.combinations(zip(found, means, strict=True), 2)
+    return {
+        "heads": found,
+        "heads_spearman": {f"{a}, {b}": statistics.spearman(x, y) for (a, x), (b, y) in pairs},
+    }
+
+
+def curves(
+    lines: Iterable[Mapping[str, Any]], protocol: str, metric: str
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return a metric that is a list of numbers, float[n, k] by method, and by `FLOOR` of random rankings."""
+    rows: dict[str, list[list[float]]] = {}
+    for line in lines:
+        for method, protocols in (*line["measures"].items(), (FLOOR, line["floor"])):
+            if metric in protocols.get(protocol, {}):
+                rows.setdefault(method, []).append(protocols[protocol][metric])
+    return {method: np.array(found) for method, found in rows.items()}
+
+
+def _aligned(found: Mapping[int, float], count: int) -> npt.NDArray[np.float64]:
+    """Return a value a text, NaN where there is none."""
+    column = np.full(count, np.nan)
+    column[list(found)] = list(found.values())
+    return column
+
+
+def _accuracy(texts: Sequence[tuple[int | None, Sequence[float]]], seed: int) -> Results:
+    known = [(gold, row) for gold, row in texts if gold is not None]
+    if not known:
+        return {}
+    gold = np.array([label for label, _ in known])
+    probabilities = np.array([row for _, row in known])
+    is_right = (np.argmax(probabilities, axis=1) == gold).astype(np.float64)
+    error = statistics.expected_calibration_error(probabilities, gold)
+    return {
+        "accuracy": _interval(statistics.bootstrap_mean(is_right, seed)),
+        "expected_calibration_error": error,
+    }
+
+
+def _interval(found: statistics.Interval) -> dict[str, float]:
+    return {"value": found.mean, "low": found.low, "high": found.high, "n": found.n}
+
+
+def _row(
+    key: _Key,
+    found: npt.NDArray[np.float64],
+    figures: Mapping[_Key, npt.NDArray[np.float64]],
+    settings: Mapping[str, Any],
+    seed: int,
+) -> Results:
+    method, protocol, metric = key
+    row = {
+        "method": method,
+        "protocol": protocol,
+        "metric": metric,
+        **_interval(statistics.bootstrap_mean(found, seed)),
+    }
+    floor = figures.get((FLOOR, protocol, metric))
+    if floor is not None:
+        of_floor = statistics.bootstrap_mean(floor, seed)
+        beside = statistics.paired_difference(found, floor, seed)
+        row |= {"floor": of_floor.mean, "floor_low": of_floor.low, "floor_high": of_floor.high}
+        row |= {"over_floor": beside.difference, "p_floor": beside.p}
+    return row | {"settings": settings["protocols"].get(protocol, {})}
+
+
+def _raw_iou_rows(figures: Mapping[_Key, npt.NDArray[np.float64]]) -> Iterator[Results]:
+    """Yield ERASER's own IOU-F1, which is the F1 of two means and so has no value a text."""
+    for method, protocol, metric in figures:
+        if metric == "eraser_iou_precision" and method:
+            precision, recall = (
+                float(np.nanmean(figures[method, protocol, f"eraser_iou_{name}"]))
+                for name in ("precision", "recall")
+            )
+            yield {
+                "method": method,
+                "protocol": protocol,
+                "metric": "eraser_iou_f1",
+                "value": rationales.f1(precision, recall),
+                "low": None,
+                "high": None,
+                "n": int(np.sum(~np.isnan(figures[method, protocol, metric]))),
+                "settings": {},
+            }
+
+
+def _curve(key: _Key, found: npt.NDArray[np.float64], seed: int) -> Results:
+    points = [statistics.bootstrap_mean(column, seed) for column in found.T]
+    method, protocol, metric = key
+    return {
+        "method": method or "random",
+        "protocol": protocol,
+        "metric": metric,
+        "values": [point.mean for point in points],
+        "low": [point.low for point in points],
+        "high": [point.high for point in points],
+        "n": len(found),
+    }
+
+
+def _pairs(figures: Mapping[_Key, npt.NDArray[np.float64]], seed: int) -> Iterator[Results]:
+    known = [method for method in dict.fromkeys(key[0] for key in figures) if method != FLOOR]
+    for protocol, headline in HEADLINES.items():
+        methods = [name for name in known if (name, protocol, headline.metric) in figures]
+        for a, b in itertools.combinations(methods, 2):
+            one, other = (figures[method, protocol, headline.metric] for method in (a, b))
+            found = statistics.paired_difference(one, other, seed)
+            yield {
+                "protocol": protocol,
+                "metric": headline.metric,
+                "a": a,
+                "b": b,
+                **found._asdict(),
+            }

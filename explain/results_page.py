@@ -1,0 +1,144 @@
+"""Results of an evaluation as a page of Markdown tables, one a protocol, the best method first.
+
+Leaves to others: the figures (`results`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from explain import results as results_lib
+
+_WORDS_TOLD = 10
+
+
+def to_markdown(results: results_lib.Results, title: str) -> str:
+    """Return the tables of results, one a protocol, the best method first, and what to make of each."""
+    parts = [f"# {title}", _facts(results)]
+    for protocol, headline in results_lib.HEADLINES.items():
+        rows = [row for row in results["rows"] if row["protocol"] == protocol]
+        of_metric = [row for row in rows if row["metric"] == headline.metric and row["n"]]
+        if of_metric:
+            parts.append(_protocol_table(results, protocol, headline, rows, of_metric))
+    others = {
+        row["protocol"]: None
+        for row in results["rows"]
+        if row["protocol"] not in results_lib.HEADLINES
+    }
+    for protocol in others:
+        rows = [row for row in results["rows"] if row["protocol"] == protocol]
+        metrics = list(dict.fromkeys(row["metric"] for row in rows))
+        table = [["method", *metrics]]
+        for method in dict.fromkeys(row["method"] for row in rows):
+            mine = {row["metric"]: row for row in rows if row["method"] == method}
+            table.append([f"`{method}`", *(_told(mine.get(metric)) for metric in metrics)])
+        parts += [f"## {protocol}", _markdown(table)]
+    parts += _word_parts(results)
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(results: results_lib.Results) -> str:
+    lines = [f"{results['texts']:,} texts."]
+    if "accuracy" in results:
+        lines.append(
+            f"Accuracy {_told(results['accuracy'])}; expected calibration error "
+            f"{results['expected_calibration_error']:.3f}."
+        )
+    lines.append(
+        "Intervals are bootstrap intervals of 95 % over the texts; `=` marks methods that are not told apart from the "
+        f"best (paired bootstrap, p >= {results_lib.ALPHA}); the floor is the mean of "
+        f"{results['settings']['draws']} random rankings."
+    )
+    return " ".join(lines)
+
+
+def _protocol_table(
+    results: results_lib.Results,
+    protocol: str,
+    headline: results_lib.Headline,
+    rows: Sequence[results_lib.Results],
+    of_metric: Sequence[results_lib.Results],
+) -> str:
+    sign = -1 if headline.is_higher_better else 1
+    ranked = sorted(of_metric, key=lambda row: sign * row["value"])
+    best = ranked[0]["method"]
+    alike = {
+        method
+        for pair in results["pairs"]
+        for method in (pair["a"], pair["b"])
+        if pair["protocol"] == protocol
+        and best in (pair["a"], pair["b"])
+        and not pair["p"] < results_lib.ALPHA
+    } - {best}
+    more = list(dict.fromkeys(row["metric"] for row in rows if row["metric"] != headline.metric))
+    table = [["method", headline.metric, "from floor", "p", *more]]
+    for row in ranked:
+        mine = {other["metric"]: other for other in rows if other["method"] == row["method"]}
+        mark = " =" if row["method"] in alike else ""
+        over = f"{row['over_floor']:+.3f}" if "over_floor" in row else ""
+        p = f"{row['p_floor']:.3f}" if "p_floor" in row else ""
+        others = (_number(mine[metric]["value"]) if metric in mine else "" for metric in more)
+        table.append([f"`{row['method']}`{mark}", _told(row), over, p, *others])
+    floor = ranked[0].get("floor")
+    if floor is not None:
+        table.append(["random (floor)", _number(floor), "", "", *[""] * len(more)])
+    removal = results["settings"]["protocols"].get(protocol, {}).get("removal")
+    told = f"{headline.means[0].upper()}{headline.means[1:]}" + (
+        f" (by {removal})" if removal else ""
+    )
+    better = "Higher" if headline.is_higher_better else "Lower"
+    text = f"{told}. {better} is better; {ranked[0]['n']:,} texts."
+    beaten = [
+        row
+        for row in ranked
+        if "p_floor" in row and sign * row["over_floor"] < 0 and row["p_floor"] < results_lib.ALPHA
+    ]
+    if floor is not None and not beaten:
+        text += " **No method is better than chance here: these explanations say nothing of what the model reads.**"
+    return "\n\n".join([f"## {protocol}", text, _markdown(table)])
+
+
+def _word_parts(results: results_lib.Results) -> Iterator[str]:
+    """Yield the words that drive each class, and whether their signs are a lexicon's."""
+    table = [["method", "class", "words, the highest mean first"]]
+    for method, classes in results.get("words", {}).items():
+        for name, sides in classes.items():
+            words = ", ".join(
+                f"{row['word']} ({row['value']:.2g}, {row['n']})"
+                for row in sides["top"][:_WORDS_TOLD]
+            )
+            table.append([f"`{method}`", _in_cell(name), _in_cell(words)])
+    if len(table) > 1:
+        yield "## words"
+        yield "Mean score of a word where its class is explained, and how often it stands in the texts."
+        yield _markdown(table)
+    table = [["method", "right sign", "by chance", "AUC", "words"]]
+    for method, row in results.get("polarity", {}).items():
+        count = row["positive"] + row["negative"]
+        told = (_told(row["right_sign"]), _number(row["majority"]), _number(row["auc"]))
+        table.append([f"`{method}`", *told, f"{count:,}"])
+    if len(table) > 1:
+        yield "## polarity"
+        yield "Words of the lexicon whose mean score for the last class has their sign."
+        yield _markdown(table)
+
+
+def _in_cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _told(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if row["low"] is None:
+        return _number(row["value"])
+    return f"{_number(row['value'])} [{_number(row['low'])}, {_number(row['high'])}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *body = table
+    ruler = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ruler, *body))

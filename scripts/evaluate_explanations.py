@@ -1,0 +1,323 @@
+"""Measure which explanations of a model can be believed: every method, on the texts of a file, beside chance.
+
+    python scripts/evaluate_explanations.py --model_dir out/reviews --data_file data/sample_reviews/test.tsv \
+        --methods gradient_x_input,integrated_gradients,rollout --max_examples 100 --output out/reviews/evaluation.json
+    python scripts/evaluate_explanations.py --model_dir out/hatexplain --rationales dev.jsonl --output out/hate.json
+
+Beside <output>.json come <output>.md (tables) and <output>_*.png (figures). What was measured of each text is kept in
+<output>.lines.jsonl: the same command goes on where it was stopped, and --max_examples may grow.
+"""
+
+import argparse
+import hashlib
+import itertools
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tqdm
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from bert import alterations
+from bert import datasets
+from bert import failures
+from bert import files
+from bert import options as options_lib
+from bert import project
+from bert import project_config
+from explain import corpus
+from explain import evaluation
+from explain import evaluation_plots
+from explain import faithfulness
+from explain import methods
+from explain import model
+from explain import predictor as predictor_lib
+from explain import rationale_files
+from explain import rationales
+from explain import results as results_lib
+from explain import results_page
+from explain import statistics
+
+NEARBY = 5  # explainers whose word embeddings are moved
+_INTERVAL, _FLOOR = ("value", "low", "high"), ("floor", "floor_low", "floor_high")
+RADIUS = 0.02  # of their mean length; Captum's default is as small, in units of the input
+
+
+def read(
+    options: argparse.Namespace, labels: Sequence[str]
+) -> tuple[Iterator[datasets.InputExample], dict[str, rationales.Rationale]]:
+    """Return the examples, --max_examples at most, and what people marked in them, by guid."""
+    if options.rationales is not None:
+        marked = {item.guid: item for item in rationale_files.read_rationales(options.rationales)}
+        found = (
+            datasets.InputExample(guid, item.text, None, item.label)
+            for guid, item in marked.items()
+        )
+        return itertools.islice(found, options.max_examples), marked
+    header = project.header(options.data_file)
+    named = [options.text_column] if options.text_column else project.TEXT_COLUMNS
+    columns = {
+        "text_column": project.usual_column(options.data_file, header, "--text_column", named),
+        "text_b_column": options.text_b_column,
+        "label_map": options.label_map,
+    }
+    config = options_lib.DataConfig.model_validate(columns)
+    examples = datasets.FileProcessor(config, labels).examples(
+        str(options.data_file), "test", options.labels if options.labels in header else None
+    )
+    return itertools.islice(examples, options.max_examples), {}
+
+
+def settings_of(
+    options: argparse.Namespace, weights: str, top_k: rationales.TopK
+) -> dict[str, Any]:
+    """Return whatever the figures depend on."""
+    source = options.rationales or options.data_file
+    return {
+        "weights_sha256": weights,
+        "data": source.name,
+        "data_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "methods": list(options.methods),
+        "protocols": {
+            name: {"removal": faithfulness.PROTOCOLS[name].removal} for name in options.protocols
+        },
+        "draws": options.draws,
+        "seed": options.seed,
+        "precision": options.precision,
+        "sanity_examples": options.sanity_examples,
+        "rationale": str(top_k),
+    }
+
+
+def sides_of(options: argparse.Namespace) -> evaluation.Sides:
+    """Load what explains and what answers; the altered models only where they are asked."""
+    explainer = model.load_explainer(options.model_dir, options.methods)
+    predictor = model.load_predictor(options.model_dir, precision=options.precision)
+    if not options.sanity_examples:
+        return evaluation.Sides(explainer, predictor)
+    layers = predictor.layers
+
+    def altered(alter: alterations.Alter) -> Any:
+        return model.load_explainer(options.model_dir, options.methods, alter=alter)
+
+    return evaluation.Sides(
+        explainer,
+        predictor,
+        {
+            f"top_{count}_of_{layers}": altered(alterations.randomised(count, options.seed))
+            for count in dict.fromkeys((0, layers // 2, layers))
+        },
+        [altered(alterations.nearby(RADIUS, options.seed + index)) for index in range(NEARBY)],
+    )
+
+
+def weigh_heads(options: argparse.Namespace, predictor: predictor_lib.Predictor) -> dict[str, Any]:
+    """Return what each head counts for in the first texts' predicted logits, by its gradient and by its absence."""
+    examples = itertools.islice(read(options, predictor.labels)[0], options.head_examples)
+    texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
+    rows = [units.ids for units in predictor.units(texts)]
+    targets = predictor.logits(rows).argmax(axis=1).tolist()
+    by_gradient = np.abs(predictor.head_importance(rows, targets))
+    by_ablation = model.head_ablation(options.model_dir, rows, targets, precision=options.precision)
+    return results_lib.of_heads({"gradient": by_gradient, "ablation": by_ablation}, options.seed)
+
+
+def draw(
+    path: pathlib.Path, lines: pathlib.Path, results: dict[str, Any], labels: Sequence[str]
+) -> Iterator[str]:
+    """Write the figures and yield their names."""
+
+    def written(name: str, figure: Any) -> str:
+        target = path.with_name(f"{path.stem}_{name}.png")
+        with files.draft(target) as draft:
+            figure.savefig(draft, format="png", dpi=150)
+        return str(target)
+
+    for protocol, metric, places, x_label, y_label in (
+        ("deletion", "curve", faithfulness.CURVE_SHARES, "words removed, %", "probability"),
+        ("insertion", "curve", faithfulness.CURVE_SHARES, "words gone, %", "probability"),
+        (
+            "word_deletion",
+            "kept",
+            range(faithfulness.MOST_DELETED_WORDS + 1),
+            "words removed",
+            "share still right",
+        ),
+    ):
+        curves = results_lib.curves(evaluation.lines_of(lines), protocol, metric)
+        floor = curves.pop(results_lib.FLOOR, None)
+        if curves:
+            figure = evaluation_plots.deletion_curves(
+                curves, places, floor, title=protocol, x_label=x_label, y_label=y_label
+            )
+            yield written(protocol, figure)
+    for protocol, headline in results_lib.HEADLINES.items():
+        rows = [
+            row
+            for row in results["rows"]
+            if (row["protocol"], row["metric"]) == (protocol, headline.metric) and row["n"]
+        ]
+        if rows:
+            figure = evaluation_plots.method_comparison(
+                {row["method"]: _interval(row, _INTERVAL) for row in rows},
+                _interval(rows[0], _FLOOR),
+                title=protocol,
+                x_label=f"{headline.metric}: {headline.means}",
+            )
+            yield written(f"{protocol}_methods", figure)
+    for kind, heads in results.get("heads", {}).items():
+        figure = evaluation_plots.head_importance(
+            np.array(heads["mean"]), title=f"Heads, by {kind}"
+        )
+        yield written(f"heads_{kind}", figure)
+    grid = corpus.agreement(evaluation.records(evaluation.lines_of(lines), labels))
+    yield written(
+        "agreement",
+        evaluation_plots.correlation_grid(
+            grid, title="Agreement of methods", meaning="Spearman's rho", counted="texts"
+        ),
+    )
+
+
+def _interval(row: dict[str, Any], names: Sequence[str]) -> statistics.Interval:
+    mean, low, high = (row[name] for name in names)
+    return statistics.Interval(mean, low, high, row["n"])
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure, and write what it amounts to."""
+    methods.bind(options.methods)
+    sides = sides_of(options)
+    labels = sides.predictor.labels
+    examples, marked = read(options, labels)
+    polarity = corpus.read_lexicon(*options.lexicon) if options.lexicon else None
+    top_k = rationales.TopK(options.top_k or 5)
+    if marked and not options.top_k:
+        top_k = rationales.TopK(rationales.lengths(marked.values()).mean_tokens)
+    plan = evaluation.Plan(
+        [faithfulness.PROTOCOLS[name] for name in options.protocols],
+        options.draws,
+        options.seed,
+        options.sanity_examples,
+        top_k,
+    )
+    lines = options.output.with_suffix(".lines.jsonl")
+    settings = settings_of(options, sides.predictor.weights_sha256, top_k)
+    measured = evaluation.run(sides, plan, examples, marked, lines, settings)
+    total = options.max_examples or len(marked) or None
+    shown = tqdm.tqdm(measured, "measuring", total=total, unit="text", disable=None)
+    results = results_lib.summarise(shown, settings)
+    records = evaluation.records(evaluation.lines_of(lines), labels)
+    results |= results_lib.of_words(records, labels, polarity, seed=options.seed)
+    if options.head_examples:
+        results |= weigh_heads(options, sides.predictor)
+    evaluation.save(results, options.output)
+    table = options.output.with_suffix(".md")
+    files.write_text(
+        table, results_page.to_markdown(results, f"Explanations of {options.model_dir}")
+    )
+    for name in (str(options.output), str(table), *draw(options.output, lines, results, labels)):
+        print(name)
+
+
+def names(legal: Sequence[str]) -> Callable[[str], Sequence[str]]:
+    """Return a reader of names with commas, in which "all" stands for every legal one."""
+
+    def split(text: str) -> Sequence[str]:
+        return list(legal) if text == "all" else project_config.split_names(text)
+
+    return split
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model_dir", required=True, help="a trained folder or Hugging Face classifier"
+    )
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--data_file", type=pathlib.Path, help=".tsv .csv .jsonl")
+    data.add_argument(
+        "--rationales",
+        type=pathlib.Path,
+        help="texts and what people marked in them, as prepare_*.py write them",
+    )
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="a .json file")
+    parser.add_argument(
+        "--methods",
+        type=names(list(methods.METHODS)),
+        default="all",
+        help=f"with commas, or all: {', '.join(methods.METHODS)}",
+    )
+    parser.add_argument(
+        "--protocols",
+        type=names(list(faithfulness.PROTOCOLS)),
+        default="all",
+        help=f"with commas, or all: {', '.join(faithfulness.PROTOCOLS)}",
+    )
+    parser.add_argument("--max_examples", type=int, help="only the first so many")
+    parser.add_argument(
+        "--sanity_examples", type=int, default=0, help="explained by altered weights, too (0)"
+    )
+    parser.add_argument(
+        "--head_examples", type=int, default=0, help="texts that heads are weighed on; slow (0)"
+    )
+    parser.add_argument("--draws", type=int, default=20, help="random rankings of the floor (20)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws and the bootstrap (0)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of answers to texts without words",
+    )
+    parser.add_argument(
+        "--top_k", type=float, help="words of a hard rationale (mean length of people's)"
+    )
+    parser.add_argument(
+        "--lexicon",
+        type=pathlib.Path,
+        nargs=2,
+        metavar=("POSITIVE", "NEGATIVE"),
+        help="words that speak for the last class and against it, one a line",
+    )
+    parser.add_argument("--text_column", help="unset: text, sentence or review")
+    parser.add_argument("--text_b_column", help="of the second text, for pairs")
+    parser.add_argument(
+        "--labels", metavar="COLUMN", default="label", help="of the true labels (label)"
+    )
+    parser.add_argument("--label_map", help="what its values mean, as 0=negative,1=positive")
+    return parser
+
+
+def cli_main(arguments: list[str] | None = None) -> int:
+    """Run the command line; see `failures.exit_status`."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.protocols if name not in faithfulness.PROTOCOLS]:
+        parser.error(
+            f"--protocols must be of {', '.join(faithfulness.PROTOCOLS)}; got {', '.join(unknown)}"
+        )
+    for name, least in (
+        ("max_examples", 1),
+        ("sanity_examples", 0),
+        ("head_examples", 0),
+        ("draws", 1),
+    ):
+        if (value := getattr(options, name)) is not None and value < least:
+            parser.error(f"--{name} must be at least {least}, got {value}")
+    if options.output.suffix != ".json":
+        parser.error(f"--output must end in .json, got {options.output}")
+    sys.path.insert(0, os.getcwd())  # where a module of one's own usually is
+    return failures.exit_status("evaluate_explanations.py", lambda: main(options))
+
+
+if __name__ == "__main__":
+    sys.exit(cli_main())

@@ -1,0 +1,159 @@
+"""Texts measured by every protocol, and files of lines that runs go on with."""
+
+import numpy as np
+import pytest
+
+from bert import alterations
+from bert import datasets
+from explain import evaluation
+from explain import faithfulness
+from explain import model
+from explain import rationales
+from explain import statistics
+from tests.explain import explained
+
+folder = explained.folder
+METHODS = ("gradient_x_input", "rollout", "random")
+TEXTS = ("the film was so fine", "dull", "it was very dull and the film", "I fine me", "a film")
+GOLD = ("good", "bad", None, "so-so", "good")
+
+
+@pytest.fixture(scope="module")
+def sides(folder):
+    def load(alter=None):
+        return model.load_explainer(folder, METHODS, alter=alter)
+
+    return evaluation.Sides(
+        load(),
+        model.load_predictor(folder),
+        {"top_2_of_2": load(alterations.randomised(2, 1))},
+        [load(alterations.nearby(radius, 1)) for radius in (0.02, 0.05)],
+    )
+
+
+@pytest.fixture
+def examples():
+    return [
+        datasets.InputExample(f"g{index}", text, None, label)
+        for index, (text, label) in enumerate(zip(TEXTS, GOLD, strict=True))
+    ]
+
+
+PLAN = evaluation.Plan(list(faithfulness.PROTOCOLS.values()), draws=3, sanity_texts=2)
+
+
+def test_each_text_is_measured_by_every_protocol_beside_random_rankings(sides, examples):
+    lines = list(evaluation.measure(sides, PLAN, examples, {}))
+    assert [line["guid"] for line in lines] == [example.guid for example in examples]
+    assert [line["gold"] for line in lines] == [1, 0, None, 2, 1]
+    records = sides.explainer(TEXTS)
+    for line, record in zip(lines, records[::3], strict=True):
+        assert line["scores"].keys() == set(METHODS)
+        np.testing.assert_array_equal(np.float32(line["scores"]["gradient_x_input"]), record.scores)
+        assert line["predicted"] == int(np.argmax(record.probabilities))
+        for method in METHODS:
+            assert faithfulness.PROTOCOLS.keys() <= line["measures"][method].keys()
+        assert line["floor"].keys() >= faithfulness.PROTOCOLS.keys()
+
+
+def test_the_figures_are_those_of_the_measures_asked_directly(sides, examples):
+    line = list(evaluation.measure(sides, PLAN, examples, {}))[2]
+    (units,) = sides.predictor.units(TEXTS[2:3])
+    scores = np.float32(line["scores"]["rollout"])
+    top = int(np.argmax(scores))
+    keep = [place for place, word in enumerate(units.word_of_token) if word != top]
+    without = type(units.ids)(*(tuple(row[place] for place in keep) for row in units.ids))
+    full, less = sides.predictor.logits([units.ids, without])
+
+    def probability(logits):
+        return float((np.exp(logits) / np.exp(logits).sum())[line["predicted"]])
+
+    found = line["measures"]["rollout"]["eraser_comprehensiveness"]["at_10"]  # 1 of 7 words
+    assert found == pytest.approx(probability(full) - probability(less), abs=1e-6)
+
+
+def test_only_the_first_texts_are_explained_by_altered_weights(sides, examples):
+    lines = list(evaluation.measure(sides, PLAN, examples[1:], {}, first=1))
+    sane, others = lines[0]["measures"], lines[1]["measures"]
+    assert "random_logit" not in others["rollout"]
+    assert set(sane["rollout"]["randomisation"]) == {"top_2_of_2"}
+
+
+def test_sanity_checks_tell_methods_that_know_class_and_model_from_those_that_do_not(
+    sides, examples
+):
+    (line, *_) = evaluation.measure(sides, PLAN, examples, {})
+    of = line["measures"]
+    assert of["rollout"]["random_logit"]["spearman"] == pytest.approx(1.0)
+    assert of["random"]["randomisation"]["top_2_of_2"] == pytest.approx(1.0)
+    assert of["random"]["sensitivity"]["max"] == 0.0
+    assert of["gradient_x_input"]["sensitivity"]["max"] > 0.0
+    probabilities = np.array(line["probabilities"])
+    first, second = (int(index) for index in np.argsort(probabilities)[[-1, -2]])
+    ours, other = (
+        sides.explainer(TEXTS[:1], target=target)[0].scores for target in (first, second)
+    )
+    assert of["gradient_x_input"]["random_logit"]["spearman"] == pytest.approx(
+        statistics.spearman(ours, other)
+    )
+
+
+def test_what_people_marked_is_compared_word_by_word(sides, examples):
+    tokens = tuple(TEXTS[0].split())
+    marked = rationales.Rationale("g0", tokens, (False, False, False, True, True), "good")
+    unmarked = rationales.Rationale("g1", ("dull",), (False,), "bad")
+    plan = PLAN._replace(top_k=rationales.TopK(2), draws=4)
+    line, other, *_ = evaluation.measure(sides, plan, examples, {"g0": marked, "g1": unmarked})
+    scores = np.float64(line["scores"]["rollout"])
+    expected = rationales.measure([marked], [scores], rationales.TopK(2)).values
+    found = line["measures"]["rollout"]["rationales"]
+    assert found == {name: float(value[0]) for name, value in expected._asdict().items()}
+    assert 0 <= line["floor"]["rationales"]["auprc"] <= 1
+    assert "rationales" not in other["measures"]["rollout"]
+
+
+@pytest.fixture
+def run(sides, monkeypatch):
+    monkeypatch.setattr(evaluation, "_TEXTS_AT_ONCE", 2)
+    plan = evaluation.Plan([faithfulness.PROTOCOLS["decompx"]], draws=2, sanity_texts=3)
+
+    def run(examples, path, **settings):
+        return list(evaluation.run(sides, plan, examples, {}, path, {"seed": 0} | settings))
+
+    return run
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_as_one_that_was_not(run, examples, tmp_path):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "new" / "cut.jsonl"
+    expected = run(examples, whole)
+    run(examples[:4], cut)
+    content = cut.read_bytes()
+    cut.write_bytes(content[: content.rstrip().rfind(b"\n") + 30])  # the last line half written
+    found = run(examples, cut)
+    assert found[:3] == expected[:3] == list(evaluation.lines_of(whole))[:3]
+    for line, other in zip(found, expected, strict=True):  # other batches round otherwise
+        assert line["guid"] == other["guid"]
+        for method, measures in line["measures"].items():
+            aopc = other["measures"][method]["decompx"]["aopc"]
+            assert measures["decompx"]["aopc"] == pytest.approx(aopc, abs=1e-5)
+    assert len(cut.read_bytes().splitlines()) == 6
+    assert [line["guid"] for line in evaluation.lines_of(whole)] == [e.guid for e in examples]
+
+
+def test_a_finished_file_is_read_and_fewer_examples_are_its_first(run, examples, tmp_path, sides):
+    path = tmp_path / "lines.jsonl"
+    run(examples, path)
+    before = path.read_bytes()
+    assert [line["guid"] for line in run(examples[:3], path)] == ["g0", "g1", "g2"]
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    run(examples[:2], path, methods=["a"])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"as it was begun, but draws, methods differ; take"):
+        run(examples, path, methods=["a", "b"], draws=7)
+    with pytest.raises(ValueError, match=r"text 1 must be 'g1', as in the data, got 'g0'"):
+        run(examples[1:], path, methods=["a"])
+    assert path.read_bytes() == before

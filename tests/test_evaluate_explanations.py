@@ -1,0 +1,110 @@
+"""The command that measures explanations, on a tiny classifier."""
+
+import json
+
+import pytest
+
+from scripts import evaluate_explanations
+from tests.explain import classifier_folder
+
+TABLE = """text\tlabel
+the film was so fine\tgood
+it was very dull\tbad
+I fine me\tso-so
+a dull film and it was so dull\tbad
+"""
+METHODS = "gradient_x_input,attention_last"
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_release, tmp_path_factory):
+    return classifier_folder.make(tmp_path_factory.mktemp("classifier"), tiny_release)
+
+
+@pytest.fixture
+def evaluate(folder, tmp_path, capsys, caplog):
+    table = tmp_path / "reviews.tsv"
+    table.write_text(TABLE, encoding="utf-8")
+
+    def run(*arguments, data=("--data_file", str(table))):
+        status = evaluate_explanations.cli_main(
+            [
+                *("--model_dir", str(folder), "--methods", METHODS, "--draws", "2", *data),
+                *("--output", str(tmp_path / "out" / "e.json"), *arguments),
+            ]
+        )
+        return status, capsys.readouterr(), caplog.text
+
+    return run
+
+
+def test_a_file_is_measured_and_written_as_json_tables_and_figures(evaluate, tmp_path):
+    status, said, log = evaluate("--sanity_examples", "1")
+    assert status == 0
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    assert results["texts"] == 4
+    assert results["accuracy"]["n"] == 4
+    rows = {(row["method"], row["protocol"], row["metric"]): row for row in results["rows"]}
+    row = rows["attention_last", "eraser_comprehensiveness", "aopc"]
+    assert row["low"] <= row["value"] <= row["high"]
+    assert {"floor", "floor_low", "floor_high", "p_floor"} <= row.keys()
+    assert row["settings"] == {"removal": "delete"}
+    assert rows["attention_last", "random_logit", "spearman"]["n"] == 1
+    assert {pair["protocol"] for pair in results["pairs"]} >= {"decompx", "deletion"}
+    assert set(results["words"]) == {"gradient_x_input", "attention_last"}
+    page = (tmp_path / "out" / "e.md").read_text()
+    assert "## eraser_sufficiency" in page
+    for name in ("deletion", "insertion", "decompx_methods", "agreement"):
+        assert (tmp_path / "out" / f"e_{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path / "out" / "e.md") in said.out
+
+
+def test_a_run_can_be_extended_but_not_changed(evaluate, tmp_path):
+    assert evaluate("--max_examples", "2")[0] == 0
+    lines = tmp_path / "out" / "e.lines.jsonl"
+    before = lines.read_text().splitlines()
+    assert len(before) == 3
+    assert evaluate()[0] == 0
+    assert lines.read_text().splitlines()[:3] == before
+    assert json.loads((tmp_path / "out" / "e.json").read_text())["texts"] == 4
+    status, said, log = evaluate("--seed", "5")
+    assert status == 1
+    assert "but seed differ; take the same options" in log
+
+
+def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp_path):
+    marked = tmp_path / "dev.jsonl"
+    rows = [
+        {"id": "a", "tokens": ["the", "film"], "mask": [0, 1], "label": "good"},
+        {"id": "b", "tokens": ["it", "was", "dull"], "mask": [0, 0, 1], "label": "bad"},
+    ]
+    marked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, said, log = evaluate("--protocols", "deletion", data=("--rationales", str(marked)))
+    assert status == 0, log
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    assert results["settings"]["rationale"] == "1 tokens"
+    metrics = {row["metric"] for row in results["rows"] if row["protocol"] == "rationales"}
+    assert {"auprc", "token_f1", "iou_f1", "eraser_iou_f1", "average_precision"} <= metrics
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--protocols", "eraser"], 2, "--protocols must be of eraser_comprehensiveness, "),
+        (["--max_examples", "0"], 2, "--max_examples must be at least 1, got 0"),
+        (["--output", "out/e.csv"], 2, "--output must end in .json, got out/e.csv"),
+        (["--methods", "saliency"], 1, "a method must be one of attention_last, "),
+        (["--text_column", "review"], 1, "review"),
+        (["--lexicon", "missing.txt", "missing.txt"], 1, "missing.txt"),
+    ],
+)
+def test_wrong_wishes_are_refused_in_one_line_before_anything_is_written(
+    evaluate, tmp_path, capsys, arguments, status, told
+):
+    try:
+        found, _, log = evaluate(*arguments)
+    except SystemExit as stopped:
+        found, log = stopped.code, capsys.readouterr().err
+    assert found == status
+    assert told in log.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
