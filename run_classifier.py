@@ -268,7 +268,9 @@ def _predictions(
     options, parts = run.options, run.parts
     if not options.use_tpu:
         parts = dataclasses.replace(parts, init_checkpoint=parts.checkpoint_in(run.folder))
-        model = frozen.FrozenModel(parts, options.precision, options.engine)
+        model = frozen.FrozenModel(
+            parts, options.precision, "xla" if options.xla else options.engine
+        )
         return model.predict(parts.encodings(run.tokenizer, examples), extras)
     # an unlabelled example needs some class in its record
     filled = [dataclasses.replace(e, label=e.label or parts.labels[0]) for e in examples]

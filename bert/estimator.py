@@ -266,6 +266,7 @@ def build_estimator(
     save_checkpoints_steps: int = 1000,
     log_every_steps: int = 100,
     tpu: Tpu | None = None,
+    xla: bool = False,
 ) -> tf.estimator.Estimator:
     """Return the Estimator of a model folder; its `train` takes any input function and hooks of your own.
 
@@ -273,9 +274,14 @@ def build_estimator(
       predict_batch_size: goes to input functions as `params["batch_size"]`, in every phase; a TPUEstimator has the
         sizes of `tpu` in training and evaluation.
       tpu: given, a TPUEstimator is built from the same `model_fn`.
+      xla: have XLA compile what it can of the graph on a GPU; on a CPU it does so only where
+        TF_XLA_FLAGS=--tf_xla_cpu_global_jit says so, too.
     """
     session = tf.compat.v1.ConfigProto()
     session.gpu_options.allow_growth = True
+    if xla:
+        optimizer_options = session.graph_options.optimizer_options
+        optimizer_options.global_jit_level = tf.compat.v1.OptimizerOptions.ON_1
     settings = {
         "model_dir": str(model_dir),
         "tf_random_seed": training.seed if training else 0,

@@ -27,7 +27,7 @@ from bert import model_folder
 from bert import weights
 
 Precision = Literal["float32", "bfloat16", "float64"]
-Engine = Literal["tensorflow", "openvino"]
+Engine = Literal["tensorflow", "xla", "openvino"]
 Array: TypeAlias = npt.NDArray[Any]
 Prediction: TypeAlias = Mapping[str, Array]
 Ask = Callable[[classifier.BertOutputs, features_lib.Features], Any]
@@ -130,7 +130,8 @@ class FrozenModel:
 
         Args:
           precision: of the encoder; "bfloat16" keeps embeddings, LayerNorm's statistics and the head in float32.
-          engine: what runs graphs; "openvino" only such as take no gradients.
+          engine: what runs graphs; "xla" compiles them, anew for each size of a batch; "openvino" runs only such as
+            take no gradients.
           alter: what is done to the weights before they are used.
 
         Raises:
@@ -158,8 +159,8 @@ class FrozenModel:
         dtype = "float64" if precision == "float64" else "float32"
         variables = {name: tf.constant(value, dtype) for name, value in values.items()}
         # not for the other engine, which chooses a precision kernel by kernel
-        is_ours = engine == "tensorflow"
-        self._variables = weights.in_precision(variables, precision) if is_ours else variables
+        is_cast = engine != "openvino"
+        self._variables = weights.in_precision(variables, precision) if is_cast else variables
 
     def predict(
         self,
@@ -193,8 +194,13 @@ class FrozenModel:
             return ask(outputs, batch)
 
         def build() -> _Call:
-            function: Any = tf.function(answer, input_signature=_SIGNATURE, autograph=False)
-            if self._engine == "tensorflow":
+            function: Any = tf.function(
+                answer,
+                input_signature=_SIGNATURE,
+                autograph=False,
+                jit_compile=True if self._engine == "xla" else None,
+            )
+            if self._engine != "openvino":
                 call: _Call = function
                 return call
             return _on_openvino(function.get_concrete_function(), self._precision)

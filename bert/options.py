@@ -203,6 +203,10 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         "tensorflow",
         description="What predictions run on; openvino, an optional requirement, may be quicker on a CPU.",
     )
+    xla: bool = pydantic.Field(
+        False,
+        description="Compile with XLA, in training and prediction; for GPUs: every size of a batch is compiled once.",
+    )
     eval_batch_size: int = pydantic.Field(8, ge=1, description="Examples in an evaluation batch.")
     predict_batch_size: int = pydantic.Field(
         8,
@@ -271,6 +275,8 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
                 f"--train_batch_size must be a multiple of --gradient_accumulation_steps, got {self.train_batch_size} "
                 f"and {self.gradient_accumulation_steps}"
             )
+        if self.xla and self.engine != "tensorflow":
+            problems.append(f"--xla does not go with --engine={self.engine}; choose one")
         if self.early_stopping_patience and not self.eval_every_steps:
             problems.append("--early_stopping_patience needs --eval_every_steps")
         if problems:

@@ -285,6 +285,7 @@ def _train_to(
         save_checkpoints_steps=options.save_checkpoints_steps,
         log_every_steps=log_interval(options, settings.num_train_steps),
         tpu=tpu,
+        xla=options.xla,
     )
     estimator.train(input_fn, max_steps=target, hooks=list(hooks))
 

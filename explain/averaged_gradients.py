@@ -20,6 +20,7 @@ from explain import attribution
 _Array = npt.NDArray[np.float64]
 Baseline = Literal["pad", "mask", "mean", "zero"]
 _SMALLEST_GAP = 1e-3  # of a score near 0, a share of it is no tolerance
+_HALF_SMALLEST_GAP = 2e-2  # more steps do not mend what bfloat16 rounds away
 
 
 class Path(NamedTuple):
@@ -68,12 +69,14 @@ class Integrated(NamedTuple):
       gap: sum of the scores less `rise`.
       rise: score at the input less score at the baseline.
       steps: nodes that were taken.
+      allowed: largest gap that counts as complete.
     """
 
     token_scores: shapes.TokenScores
     gap: shapes.PerExample
     rise: shapes.PerExample
     steps: shapes.Labels
+    allowed: shapes.PerExample
 
 
 def integrated_gradients(
@@ -89,8 +92,8 @@ def integrated_gradients(
 ) -> Integrated:
     """Return the gradient's mean along the path, times the way gone.
 
-    An example whose gap is more than `tolerance` of its rise (and than 1e-3) is computed anew with twice the steps,
-    up to `max_steps`; the others are left alone.
+    An example whose gap is more than `tolerance` of its rise (and than 1e-3, or 0.02 where the encoder computes in
+    bfloat16) is computed anew with twice the steps, up to `max_steps`; the others are left alone.
 
     Args:
       steps: Gauss-Legendre nodes; exact for a gradient that is a polynomial of degree 2 * steps - 1 along the way.
@@ -108,7 +111,9 @@ def integrated_gradients(
         outputs.rerun(path.start, features, path.at).logits, features
     )
     dtype = rise.dtype
-    allowed = allowed_gap(rise, tolerance)
+    is_half = any(probs.dtype == tf.bfloat16 for probs in outputs.attention_probs)
+    smallest = tf.constant(_HALF_SMALLEST_GAP if is_half else _SMALLEST_GAP, dtype)
+    allowed = tf.maximum(tolerance * tf.abs(rise), smallest)
 
     def is_open(gap: shapes.PerExample) -> tf.Tensor:
         return (tf.abs(gap) > allowed) | tf.math.is_nan(gap)
@@ -142,6 +147,7 @@ def integrated_gradients(
             tf.tensor_scatter_nd_update(found.gap, at_rows, gap),
             found.rise,
             tf.tensor_scatter_nd_update(found.steps, at_rows, taken),
+            found.allowed,
         )
 
     unknown = Integrated(
@@ -149,6 +155,7 @@ def integrated_gradients(
         tf.fill(tf.shape(rise), tf.constant(np.nan, dtype)),
         rise,
         tf.zeros_like(rise, tf.int32),
+        allowed,
     )
     found: Integrated = tf.while_loop(
         lambda level, found: (level < len(levels)) & tf.reduce_any(is_open(found.gap)),
@@ -157,11 +164,6 @@ def integrated_gradients(
         parallel_iterations=1,
     )[1]
     return found
-
-
-def allowed_gap(rise: shapes.PerExample, tolerance: float) -> shapes.PerExample:
-    """Return the largest gap that still counts as complete: a share of the rise, but no less than 1e-3."""
-    return tf.maximum(tolerance * tf.abs(rise), tf.constant(_SMALLEST_GAP, rise.dtype))
 
 
 def _quadrature(count: int) -> tuple[_Array, _Array]:

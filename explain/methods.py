@@ -148,8 +148,7 @@ def _integrated_gradients(
         "completeness_gap": found.gap,
         "steps": found.steps,
     }
-    passed = tf.abs(found.gap) <= averaged_gradients.allowed_gap(found.rise, tolerance)
-    return Attribution(found.token_scores, checks, passed)
+    return Attribution(found.token_scores, checks, tf.abs(found.gap) <= found.allowed)
 
 
 def _smoothgrad(

@@ -155,7 +155,8 @@ def load_explainer(
       attn_processor_fn: its tensor comes back as the records' `attention`.
       precision: "bfloat16" computes the encoder in half precision, for speed; "float64" the whole graph in double
         precision, to check the methods themselves.
-      engine: "openvino" runs graphs of probabilities and attention on OpenVINO, an optional requirement.
+      engine: "xla" compiles the graphs, for GPUs; "openvino" runs those of probabilities and attention on OpenVINO, an
+        optional requirement.
       method_options: by method, its options by their names, as `{"integrated_gradients": {"baseline": "mask"}}`.
       word_scores: how the scores of a word's pieces are joined; only "sum" keeps what is complete complete.
       long_text: "cut" explains what the model reads of a text, and the record says what was cut; "window" explains

@@ -9,39 +9,22 @@ import textwrap
 from collections.abc import Sequence
 
 import matplotlib.axes
-import matplotlib.axis
 import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 import numpy.typing as npt
 import seaborn
 from matplotlib import collections
-from matplotlib import font_manager
 
 from bert import tokenization
 from explain import explanation as explanation_lib
+from explain import lettering
 from explain import palette
 
 Figure = matplotlib.figure.Figure
 
 _INCHES_A_TOKEN = 0.22
 _LARGEST_INCHES = 48.0  # labels shrink beyond: 512 tokens at full size are half a gigabyte
-_SMALLEST_POINTS = 1.0  # of a label: thousands that nobody can read would take minutes
-# DejaVu Sans comes with matplotlib; the others serve scripts it lacks, where they are installed.
-_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "Hiragino Sans GB",
-    "Microsoft YaHei",
-    "Arial Unicode MS",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Noto Emoji",
-)
 
 
 def attention_heatmap(
@@ -85,9 +68,9 @@ def attention_heatmap(
     _finish_mesh(axes, "attention (each row sums to 1)", shrink=0.6)
     axes.set_xlabel("attended to (key)", fontsize=9)
     axes.set_ylabel("attending (query)", fontsize=9)
-    _label(axes.xaxis, np.arange(size) + 0.5, tokens, side, rotation=90)
-    _label(axes.yaxis, np.arange(size) + 0.5, tokens, side)
-    _set_title(axes, title, side)
+    lettering.label_ticks(axes.xaxis, np.arange(size) + 0.5, tokens, side, rotation=90)
+    lettering.label_ticks(axes.yaxis, np.arange(size) + 0.5, tokens, side)
+    lettering.set_title(axes, title, side)
     return figure
 
 
@@ -127,7 +110,9 @@ def token_importance(
         axes.plot(places[~is_finite], crosses, "x", color=palette.NO_NUMBER, label="not finite")
         axes.legend(frameon=False, fontsize=8)
     axes.axhline(0.0, color=palette.BLACK, linewidth=0.8)
-    _label(axes.xaxis, places, [record.tokens[index] for index in shown], width, rotation=90)
+    lettering.label_ticks(
+        axes.xaxis, places, [record.tokens[index] for index in shown], width, rotation=90
+    )
     axes.set_xlim(-0.6, len(shown) - 0.4)
     # a scale of its own sign only would hide where 0 lies
     lowest = -1.08 * largest if record.signed else 0.0
@@ -156,9 +141,9 @@ def layer_profile(record: explanation_lib.Explanation) -> Figure:
     figure, axes, (width, height) = _wide_figure(tokens, rows=layers)
     largest, _ = _shares(record.layer_scores)
     _draw_mesh(axes, record.layer_scores, record.signed, "relevance", largest)
-    _label(axes.xaxis, np.arange(tokens) + 0.5, record.tokens, width, rotation=90)
+    lettering.label_ticks(axes.xaxis, np.arange(tokens) + 0.5, record.tokens, width, rotation=90)
     names = ["embeddings", *(f"after layer {layer}" for layer in range(layers - 1))]
-    _label(axes.yaxis, np.arange(layers) + 0.5, names, height)
+    lettering.label_ticks(axes.yaxis, np.arange(layers) + 0.5, names, height)
     _tell(axes, record, width)
     return figure
 
@@ -186,13 +171,13 @@ def compare_methods(records: Sequence[explanation_lib.Explanation]) -> Figure:
     _draw_mesh(axes, np.stack(rows), is_signed, "score / row's largest")
     axes.invert_yaxis()
     texts = [word.text for word in first.words]
-    _label(axes.xaxis, np.arange(len(texts)) + 0.5, texts, width, rotation=90)
+    lettering.label_ticks(axes.xaxis, np.arange(len(texts)) + 0.5, texts, width, rotation=90)
     names = [
         f"{record.method}{', ' if record.target else ''}{record.target} (largest {size:.3g})"
         for record, size in zip(records, sizes, strict=True)
     ]
-    _label(axes.yaxis, np.arange(len(names)) + 0.5, names, height)
-    _set_title(axes, _answer(first), width)
+    lettering.label_ticks(axes.yaxis, np.arange(len(names)) + 0.5, names, height)
+    lettering.set_title(axes, _answer(first), width)
     return figure
 
 
@@ -287,7 +272,7 @@ def _tell(
 ) -> None:
     """Write the answer, method and target above, and below what must be known to read the scores."""
     target = f" for {record.target}" if record.target else ""
-    _set_title(axes, f"{_answer(record)}; {record.method}{target}", inches)
+    lettering.set_title(axes, f"{_answer(record)}; {record.method}{target}", inches)
     gap, cut = record.completeness_gap, sum(record.truncated)
     notes = [
         "blue: towards the target, orange: away from it" if record.signed else "",
@@ -297,52 +282,3 @@ def _tell(
     ]
     lines = textwrap.wrap("; ".join(filter(None, notes)), int(14 * inches))
     axes.figure.supxlabel("\n".join(lines), fontsize=8)
-
-
-def _set_title(axes: matplotlib.axes.Axes, title: str, inches: float) -> None:
-    families = _installed_fonts()
-    # 12: characters of the title's size that fit an inch
-    lines = [_drawable(line, families) for line in textwrap.wrap(title, int(12 * inches))]
-    axes.set_title("\n".join(lines), fontsize=10, family=families, parse_math=False)
-
-
-def _label(
-    axis: matplotlib.axis.Axis,
-    places: Sequence[float] | npt.NDArray[np.float64],
-    labels: Sequence[str],
-    inches: float,
-    rotation: int = 0,
-) -> None:
-    """Label the places, which have so many inches together; where none could be read, say so instead."""
-    # half of a label's share leaves room between labels: 72 points an inch
-    size = min(8.0, 0.5 * 72 * inches / len(labels))
-    if size < _SMALLEST_POINTS:
-        told = f"{len(labels)} labels are left out: too small to read"
-        axis.set_ticks([])
-        axis.set_label_text("; ".join(filter(None, [axis.get_label_text(), told])), fontsize=8)
-        return
-    families = _installed_fonts()
-    axis.set_ticks(
-        places,
-        [_drawable(label, families) for label in labels],
-        rotation=rotation,
-        fontsize=size,
-        family=families,
-        parse_math=False,
-    )
-    axis.set_tick_params(length=0)
-
-
-def _installed_fonts() -> list[str]:
-    installed = set(font_manager.fontManager.get_font_names())
-    return [name for name in _FONTS if name in installed]
-
-
-def _drawable(text: str, families: Sequence[str]) -> str:
-    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in families]
-    return "".join(
-        character
-        if any(font.get_char_index(ord(character)) for font in fonts)
-        else f"<U+{ord(character):04X}>"
-        for character in text
-    )

@@ -39,7 +39,7 @@ def evaluate(folder, tmp_path, capsys, caplog):
 
 
 def test_a_file_is_measured_and_written_as_json_tables_and_figures(evaluate, tmp_path):
-    status, said, log = evaluate("--sanity_examples", "1")
+    status, said, _ = evaluate("--sanity_examples", "1")
     assert status == 0
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["texts"] == 4
@@ -67,7 +67,7 @@ def test_a_run_can_be_extended_but_not_changed(evaluate, tmp_path):
     assert evaluate()[0] == 0
     assert lines.read_text().splitlines()[:3] == before
     assert json.loads((tmp_path / "out" / "e.json").read_text())["texts"] == 4
-    status, said, log = evaluate("--seed", "5")
+    status, _, log = evaluate("--seed", "5")
     assert status == 1
     assert "but seed differ; take the same options" in log
 
@@ -79,7 +79,7 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
         {"id": "b", "tokens": ["it", "was", "dull"], "mask": [0, 0, 1], "label": "bad"},
     ]
     marked.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    status, said, log = evaluate("--protocols", "deletion", data=("--rationales", str(marked)))
+    status, _, log = evaluate("--protocols", "deletion", data=("--rationales", str(marked)))
     assert status == 0, log
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["settings"]["rationale"] == "1 tokens"

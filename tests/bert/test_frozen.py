@@ -302,3 +302,33 @@ def test_weights_can_be_altered_before_they_are_used(golden, tuned):
     (answer,) = altered.graph(lambda outputs, _: outputs.logits)([row(5)])
     np.testing.assert_allclose(answer, golden.variables["output_bias"], rtol=1e-6)
     assert altered.weights_sha256 != model(folder).weights_sha256
+
+
+@pytest.mark.usefixtures("small_pools")
+def test_tensors_to_be_stacked_come_out_as_one_array_of_each_row(tuned):
+    def ask(outputs, features):
+        return {
+            "parts": (frozen.Stacked(outputs.attention_probs), features.target),
+            "whole": tf.stack(outputs.attention_probs, axis=1),
+        }
+
+    rows = [row(length, length) for length in (5, 16, 2, 9)]
+    for asked, answer in zip(rows, model(tuned()).graph(ask)(rows), strict=True):
+        stacked, target = answer["parts"]
+        assert stacked.shape == (3, 3, *[len(asked.encoding.input_ids)] * 2)
+        np.testing.assert_array_equal(stacked, answer["whole"])
+        assert (stacked.base, int(target)) == (None, -1)
+
+
+def test_compiled_by_xla_the_answers_are_the_same(tuned):
+    folder, rows = tuned(), [row(length, length) for length in (5, 16, 3)]
+    plain, compiled = (
+        list(model(folder, engine=engine).graph(everything)(rows))
+        for engine in ("tensorflow", "xla")
+    )
+    for one, other in zip(plain, compiled, strict=True):
+        for name in ("probabilities", "attention"):
+            np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+    concrete = model(folder, engine="xla").graph(probabilities)
+    list(concrete(rows[:1]))
+    assert concrete._call.function_spec.jit_compile

@@ -76,7 +76,7 @@ def test_an_explanation_leaves_the_answer_alone(explainer):
     ("settings", "told"),
     [
         ({"precision": "float16"}, r"one of float32, bfloat16, float64; got 'float16'"),
-        ({"engine": "onnx"}, r"engine must be one of tensorflow, openvino; got 'onnx'"),
+        ({"engine": "onnx"}, r"engine must be one of tensorflow, xla, openvino; got 'onnx'"),
         (
             {"word_scores": "median"},
             r"word_scores must be one of sum, mean, max, first; got 'median'",

@@ -140,3 +140,17 @@ def test_layer_scores_keep_their_layers_whatever_the_length_of_the_longest_text(
     assert shorter.layer_scores.shape == (6, 3)
     alone = explain(["dull"])[0].layer_scores
     np.testing.assert_allclose(shorter.layer_scores, alone, atol=1e-5)
+
+
+def test_in_bfloat16_steps_are_not_doubled_for_what_rounding_leaves_open(folder):
+    asked = {"integrated_gradients": {"steps": 32, "max_steps": 256}}
+    texts = [text for text in TEXTS if isinstance(text, str)]
+    halves, wholes = (
+        model.load_explainer(
+            folder, ["integrated_gradients"], precision=precision, method_options=asked
+        )(texts)
+        for precision in ("bfloat16", "float32")
+    )
+    for half, whole in zip(halves, wholes, strict=True):
+        assert half.checks["steps"] <= 2 * whole.checks["steps"]
+        assert half.checks["passed"]
