@@ -111,9 +111,7 @@ def integrated_gradients(
         outputs.rerun(path.start, features, path.at).logits, features
     )
     dtype = rise.dtype
-    is_half = any(probs.dtype == tf.bfloat16 for probs in outputs.attention_probs)
-    smallest = tf.constant(_HALF_SMALLEST_GAP if is_half else _SMALLEST_GAP, dtype)
-    allowed = tf.maximum(tolerance * tf.abs(rise), smallest)
+    allowed = tf.maximum(tolerance * tf.abs(rise), _smallest_gap(outputs))
 
     def is_open(gap: shapes.PerExample) -> tf.Tensor:
         return (tf.abs(gap) > allowed) | tf.math.is_nan(gap)
@@ -164,6 +162,11 @@ def integrated_gradients(
         parallel_iterations=1,
     )[1]
     return found
+
+
+def _smallest_gap(outputs: classifier.BertOutputs) -> float:
+    is_half = any(probs.dtype == tf.bfloat16 for probs in outputs.attention_probs)
+    return _HALF_SMALLEST_GAP if is_half else _SMALLEST_GAP
 
 
 def _quadrature(count: int) -> tuple[_Array, _Array]:

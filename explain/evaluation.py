@@ -39,12 +39,14 @@ class Sides(NamedTuple):
       predictor: answers for texts with words taken out.
       randomised: explainers by the same methods with weights drawn anew, by what of them was.
       nearby: explainers by the same methods with word embeddings moved a little.
+      others: explanations of the same texts that were made elsewhere, by guid.
     """
 
     explainer: explainer_lib.Explainer
     predictor: predictor_lib.Predictor
     randomised: Mapping[str, explainer_lib.Explainer] = {}
     nearby: Sequence[explainer_lib.Explainer] = ()
+    others: Mapping[str, Sequence[explanation.Explanation]] = {}
 
 
 class Plan(NamedTuple):
@@ -81,7 +83,8 @@ def run(
       settings: whatever the figures depend on; the file's own must be the same.
 
     Raises:
-      ValueError: the file was begun with other settings, or with other texts.
+      ValueError: the file was begun with other settings, or with other texts; or an explanation made elsewhere is of
+        other words.
     """
     header = json.loads(json.dumps({"settings": settings}))
     done = _go_on(path, header)
@@ -158,7 +161,11 @@ def measure(
         example.text_a if example.text_b is None else (example.text_a, example.text_b)
         for example in examples
     ]
-    explained = _by_text(sides.explainer(texts), len(texts))
+    ours = _by_text(sides.explainer(texts), len(texts))
+    explained = [
+        [*of_text, *_same_words(of_text[0], sides.others.get(example.guid, ()))]
+        for of_text, example in zip(ours, examples, strict=True)
+    ]
     units = sides.predictor.units(texts)
     cases = [
         faithfulness.Case(
@@ -179,7 +186,7 @@ def measure(
     measured = faithfulness.measure(
         cases, plan.protocols, sides.predictor.logits, draws=plan.draws, seed=plan.seed
     )
-    sane = _sanity(sides, texts[: max(0, plan.sanity_texts - first)], explained)
+    sane = _sanity(sides, texts[: max(0, plan.sanity_texts - first)], ours)
     for index, (example, of_text, found) in enumerate(
         zip(examples, explained, measured, strict=True)
     ):
@@ -188,7 +195,7 @@ def measure(
             of_method = of_methods[record.method]
             of_method["complexity"] = _complexity(record.scores)
             if index < len(sane):
-                of_method |= sane[index][record.method]
+                of_method |= sane[index].get(record.method, {})
         if (rationale := rationales.get(example.guid)) and any(rationale.mask):
             for record in of_text:
                 of_methods[record.method]["rationales"] = _agreement(
@@ -245,6 +252,23 @@ def _by_text(
 ) -> list[Sequence[explanation.Explanation]]:
     each = len(found) // max(1, count)
     return [found[start : start + each] for start in range(0, len(found), each or 1)]
+
+
+def _same_words(
+    ours: explanation.Explanation, others: Sequence[explanation.Explanation]
+) -> Sequence[explanation.Explanation]:
+    """Return explanations made elsewhere.
+
+    Raises:
+      ValueError: one is of other words than the model reads.
+    """
+    for other in others:
+        if [word.text for word in other.words] != [word.text for word in ours.words]:
+            raise ValueError(
+                f"the explanation of {other.guid!r} by {other.method} must be of the {len(ours.words)} words that the "
+                f"model reads of this text, got {len(other.words)} words; cut it as the model does"
+            )
+    return others
 
 
 def _complexity(scores: npt.NDArray[np.float32]) -> faithfulness.Metrics:

@@ -28,13 +28,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from bert import alterations
 from bert import datasets
 from bert import failures
-from bert import files
 from bert import options as options_lib
 from bert import project
 from bert import project_config
 from explain import corpus
 from explain import evaluation
-from explain import evaluation_plots
+from explain import evaluation_gallery
+from explain import explanation
 from explain import faithfulness
 from explain import methods
 from explain import model
@@ -42,11 +42,8 @@ from explain import predictor as predictor_lib
 from explain import rationale_files
 from explain import rationales
 from explain import results as results_lib
-from explain import results_page
-from explain import statistics
 
 NEARBY = 5  # explainers whose word embeddings are moved
-_INTERVAL, _FLOOR = ("value", "low", "high"), ("floor", "floor_low", "floor_high")
 RADIUS = 0.02  # of their mean length; Captum's default is as small, in units of the input
 
 
@@ -83,8 +80,9 @@ def settings_of(
     return {
         "weights_sha256": weights,
         "data": source.name,
-        "data_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "data_sha256": _sha256(source),
         "methods": list(options.methods),
+        "records_sha256": [_sha256(path) for path in options.records],
         "protocols": {
             name: {"removal": faithfulness.PROTOCOLS[name].removal} for name in options.protocols
         },
@@ -96,12 +94,20 @@ def settings_of(
     }
 
 
+def _sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def sides_of(options: argparse.Namespace) -> evaluation.Sides:
     """Load what explains and what answers; the altered models only where they are asked."""
     explainer = model.load_explainer(options.model_dir, options.methods)
     predictor = model.load_predictor(options.model_dir, precision=options.precision)
+    others: dict[str, list[explanation.Explanation]] = {}
+    for path in options.records:
+        for record in explanation.read_jsonl(path):
+            others.setdefault(record.guid, []).append(record)
     if not options.sanity_examples:
-        return evaluation.Sides(explainer, predictor)
+        return evaluation.Sides(explainer, predictor, others=others)
     layers = predictor.layers
 
     def altered(alter: alterations.Alter) -> Any:
@@ -115,6 +121,7 @@ def sides_of(options: argparse.Namespace) -> evaluation.Sides:
             for count in dict.fromkeys((0, layers // 2, layers))
         },
         [altered(alterations.nearby(RADIUS, options.seed + index)) for index in range(NEARBY)],
+        others,
     )
 
 
@@ -127,68 +134,6 @@ def weigh_heads(options: argparse.Namespace, predictor: predictor_lib.Predictor)
     by_gradient = np.abs(predictor.head_importance(rows, targets))
     by_ablation = model.head_ablation(options.model_dir, rows, targets, precision=options.precision)
     return results_lib.of_heads({"gradient": by_gradient, "ablation": by_ablation}, options.seed)
-
-
-def draw(
-    path: pathlib.Path, lines: pathlib.Path, results: dict[str, Any], labels: Sequence[str]
-) -> Iterator[str]:
-    """Write the figures and yield their names."""
-
-    def written(name: str, figure: Any) -> str:
-        target = path.with_name(f"{path.stem}_{name}.png")
-        with files.draft(target) as draft:
-            figure.savefig(draft, format="png", dpi=150)
-        return str(target)
-
-    for protocol, metric, places, x_label, y_label in (
-        ("deletion", "curve", faithfulness.CURVE_SHARES, "words removed, %", "probability"),
-        ("insertion", "curve", faithfulness.CURVE_SHARES, "words gone, %", "probability"),
-        (
-            "word_deletion",
-            "kept",
-            range(faithfulness.MOST_DELETED_WORDS + 1),
-            "words removed",
-            "share still right",
-        ),
-    ):
-        curves = results_lib.curves(evaluation.lines_of(lines), protocol, metric)
-        floor = curves.pop(results_lib.FLOOR, None)
-        if curves:
-            figure = evaluation_plots.deletion_curves(
-                curves, places, floor, title=protocol, x_label=x_label, y_label=y_label
-            )
-            yield written(protocol, figure)
-    for protocol, headline in results_lib.HEADLINES.items():
-        rows = [
-            row
-            for row in results["rows"]
-            if (row["protocol"], row["metric"]) == (protocol, headline.metric) and row["n"]
-        ]
-        if rows:
-            figure = evaluation_plots.method_comparison(
-                {row["method"]: _interval(row, _INTERVAL) for row in rows},
-                _interval(rows[0], _FLOOR),
-                title=protocol,
-                x_label=f"{headline.metric}: {headline.means}",
-            )
-            yield written(f"{protocol}_methods", figure)
-    for kind, heads in results.get("heads", {}).items():
-        figure = evaluation_plots.head_importance(
-            np.array(heads["mean"]), title=f"Heads, by {kind}"
-        )
-        yield written(f"heads_{kind}", figure)
-    grid = corpus.agreement(evaluation.records(evaluation.lines_of(lines), labels))
-    yield written(
-        "agreement",
-        evaluation_plots.correlation_grid(
-            grid, title="Agreement of methods", meaning="Spearman's rho", counted="texts"
-        ),
-    )
-
-
-def _interval(row: dict[str, Any], names: Sequence[str]) -> statistics.Interval:
-    mean, low, high = (row[name] for name in names)
-    return statistics.Interval(mean, low, high, row["n"])
 
 
 def main(options: argparse.Namespace) -> None:
@@ -219,12 +164,13 @@ def main(options: argparse.Namespace) -> None:
     if options.head_examples:
         results |= weigh_heads(options, sides.predictor)
     evaluation.save(results, options.output)
-    table = options.output.with_suffix(".md")
-    files.write_text(
-        table, results_page.to_markdown(results, f"Explanations of {options.model_dir}")
-    )
-    for name in (str(options.output), str(table), *draw(options.output, lines, results, labels)):
-        print(name)
+    title = f"Explanations of {options.model_dir}"
+    written = [options.output, evaluation_gallery.write_tables(results, options.output, title)]
+    written += evaluation_gallery.draw(results, lines, options.output, labels)
+    if marked:
+        written += evaluation_gallery.write_eraser(lines, options.output, labels, marked, top_k)
+    for path in written:
+        print(path)
 
 
 def names(legal: Sequence[str]) -> Callable[[str], Sequence[str]]:
@@ -258,6 +204,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"with commas, or all: {', '.join(methods.METHODS)}",
     )
     parser.add_argument(
+        "--records",
+        type=pathlib.Path,
+        nargs="+",
+        default=[],
+        help="explanations made elsewhere, as JSON lines of explain.explanation, measured beside ours",
+    )
+    parser.add_argument(
         "--protocols",
         type=names(list(faithfulness.PROTOCOLS)),
         default="all",
@@ -281,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--top_k", type=float, help="words of a hard rationale (mean length of people's)"
     )
+    _add_data_arguments(parser)
+    return parser
+
+
+def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lexicon",
         type=pathlib.Path,
@@ -294,7 +252,6 @@ def _parser() -> argparse.ArgumentParser:
         "--labels", metavar="COLUMN", default="label", help="of the true labels (label)"
     )
     parser.add_argument("--label_map", help="what its values mean, as 0=negative,1=positive")
-    return parser
 
 
 def cli_main(arguments: list[str] | None = None) -> int:

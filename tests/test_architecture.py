@@ -33,7 +33,7 @@ PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that expla
         "model*",
         "robustness faithfulness rationales rationale_files eraser_files accuracy corpus palette lettering",
         "evaluation* results results_page highlight plots evaluation_plots views",
-        "gallery",
+        "gallery evaluation_gallery*",
     ],
 }
 MARKED = {

@@ -83,6 +83,10 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert status == 0, log
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["settings"]["rationale"] == "1 tokens"
+    (first, _) = (tmp_path / "out" / "e_attention_last.eraser.jsonl").read_text().splitlines()
+    prediction = json.loads(first)
+    assert prediction["annotation_id"] == "a"
+    assert len(prediction["rationales"][0]["soft_rationale_predictions"]) == 2
     metrics = {row["metric"] for row in results["rows"] if row["protocol"] == "rationales"}
     assert {"auprc", "token_f1", "iou_f1", "eraser_iou_f1", "average_precision"} <= metrics
 

@@ -1,5 +1,7 @@
 """Texts measured by every protocol, and files of lines that runs go on with."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,19 @@ def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tm
     with pytest.raises(ValueError, match=r"text 1 must be 'g1', as in the data, got 'g0'"):
         run(examples[1:], path, methods=["a"])
     assert path.read_bytes() == before
+
+
+def test_explanations_made_elsewhere_are_measured_beside_ours(sides, examples):
+    ours = sides.explainer(TEXTS)[::3]
+    others = {
+        example.guid: [dataclasses.replace(record, method="elsewhere", scores=-record.scores)]
+        for example, record in zip(examples, ours, strict=True)
+    }
+    (line, *_) = evaluation.measure(sides._replace(others=others), PLAN, examples, {})
+    of = line["measures"]
+    assert of["elsewhere"]["deletion"]["curve"] != of["gradient_x_input"]["deletion"]["curve"]
+    assert line["scores"]["elsewhere"] == [-score for score in line["scores"]["gradient_x_input"]]
+    assert "random_logit" not in of["elsewhere"]
+    shorter = {"g0": [dataclasses.replace(ours[1], guid="g0", method="elsewhere")]}
+    with pytest.raises(ValueError, match=r"'g0' by elsewhere must be of the 5 words .* got 1"):
+        list(evaluation.measure(sides._replace(others=shorter), PLAN, examples, {}))

@@ -1,0 +1,137 @@
+"""What an evaluation leaves in a folder beside its JSON: tables, figures, files for ERASER's scorer.
+
+Leaves to others: the figures' looks (`evaluation_plots`), the tables' (`results_page`).
+"""
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from bert import files
+from explain import corpus
+from explain import eraser_files
+from explain import evaluation
+from explain import evaluation_plots
+from explain import faithfulness
+from explain import rationales as rationales_lib
+from explain import results as results_lib
+from explain import results_page
+from explain import statistics
+
+_CURVES = (  # protocol, metric, places, what they are, what is followed
+    ("deletion", "curve", faithfulness.CURVE_SHARES, "words removed, %", "probability"),
+    ("insertion", "curve", faithfulness.CURVE_SHARES, "words gone, %", "probability"),
+    (
+        "word_deletion",
+        "kept",
+        range(faithfulness.MOST_DELETED_WORDS + 1),
+        "words removed",
+        "share still right",
+    ),
+)
+_INTERVAL, _FLOOR = ("value", "low", "high"), ("floor", "floor_low", "floor_high")
+
+
+def write_tables(results: results_lib.Results, path: pathlib.Path, title: str) -> pathlib.Path:
+    """Write <path>.md."""
+    target = path.with_suffix(".md")
+    files.write_text(target, results_page.to_markdown(results, title))
+    return target
+
+
+def draw(
+    results: results_lib.Results, lines: pathlib.Path, path: pathlib.Path, labels: Sequence[str]
+) -> list[pathlib.Path]:
+    """Write <path>_<name>.png for each figure that the results allow, and return their paths.
+
+    Args:
+      lines: the evaluation's file of lines.
+    """
+    written = []
+    for name, figure in _figures(results, lines, labels):
+        written.append(path.with_name(f"{path.stem}_{name}.png"))
+        with files.draft(written[-1]) as draft:
+            figure.savefig(draft, format="png", dpi=150)
+    return written
+
+
+def write_eraser(
+    lines: pathlib.Path,
+    path: pathlib.Path,
+    labels: Sequence[str],
+    marked: Mapping[str, rationales_lib.Rationale],
+    top_k: rationales_lib.TopK,
+) -> list[pathlib.Path]:
+    """Write <path>_<method>.eraser.jsonl for each method, which ERASER's scorer reads, and return their paths."""
+    first = next(evaluation.lines_of(lines), {"scores": ()})
+    written = []
+    for method in first["scores"]:
+        written.append(path.with_name(f"{path.stem}_{method}.eraser.jsonl"))
+        predictions = _predictions(lines, method, labels, marked, top_k)
+        eraser_files.write_predictions(written[-1], predictions)
+    return written
+
+
+def _predictions(
+    lines: pathlib.Path,
+    method: str,
+    labels: Sequence[str],
+    marked: Mapping[str, rationales_lib.Rationale],
+    top_k: rationales_lib.TopK,
+) -> Iterator[eraser_files.Prediction]:
+    for record in evaluation.records(evaluation.lines_of(lines), labels):
+        item = marked[record.guid]
+        if record.method == method and any(item.mask):
+            scores = rationales_lib.token_scores(item.tokens, record.words, record.scores)
+            chosen = rationales_lib.hard_rationale(scores, top_k)
+            yield eraser_files.Prediction(record.guid, scores, rationales_lib.spans(chosen))
+
+
+def _figures(
+    results: results_lib.Results, lines: pathlib.Path, labels: Sequence[str]
+) -> Iterator[tuple[str, evaluation_plots.Figure]]:
+    for protocol, metric, places, x_label, y_label in _CURVES:
+        curves = results_lib.curves(evaluation.lines_of(lines), protocol, metric)
+        floor = curves.pop(results_lib.FLOOR, None)
+        if curves:
+            yield (
+                protocol,
+                evaluation_plots.deletion_curves(
+                    curves, places, floor, title=protocol, x_label=x_label, y_label=y_label
+                ),
+            )
+    for protocol, headline in results_lib.HEADLINES.items():
+        rows = [
+            row
+            for row in results["rows"]
+            if (row["protocol"], row["metric"]) == (protocol, headline.metric) and row["n"]
+        ]
+        if rows:
+            yield (
+                f"{protocol}_methods",
+                evaluation_plots.method_comparison(
+                    {row["method"]: _interval(row, _INTERVAL) for row in rows},
+                    _interval(rows[0], _FLOOR),
+                    title=protocol,
+                    x_label=f"{headline.metric}: {headline.means}",
+                ),
+            )
+    for way, heads in results.get("heads", {}).items():
+        means = np.array(heads["mean"])
+        yield f"heads_{way}", evaluation_plots.head_importance(means, title=f"Heads, by {way}")
+    records = evaluation.records(evaluation.lines_of(lines), labels)
+    yield (
+        "agreement",
+        evaluation_plots.correlation_grid(
+            corpus.agreement(records),
+            title="Agreement of methods",
+            meaning="Spearman's rho",
+            counted="texts",
+        ),
+    )
+
+
+def _interval(row: results_lib.Results, names: Sequence[str]) -> statistics.Interval:
+    mean, low, high = (row[name] for name in names)
+    return statistics.Interval(mean, low, high, row["n"])
