@@ -8,6 +8,7 @@ import os
 
 if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or it takes the whole GPU
 
 import collections
 import dataclasses
@@ -15,7 +16,7 @@ import itertools
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -40,6 +41,7 @@ from bert import training
 from bert import training_log
 from explain import attention
 from explain import explanation
+from explain import gallery
 from explain import highlight
 from explain import model as model_lib
 from explain import plots
@@ -146,7 +148,7 @@ def train(run: Run, dev: Sequence[InputExample]) -> None:
     options = run.options
     examples = run.processor.get_train_examples(str(options.data_dir))
     plan = training.plan(options, len(examples))
-    _announce("training", examples)
+    _announce("training", len(examples))
     counts = collections.Counter(example.label for example in examples)
     _log.info("  labels: %s", ", ".join(f"{name} {counts[name]}" for name in run.parts.labels))
     if plan.is_finished:
@@ -170,7 +172,9 @@ def train(run: Run, dev: Sequence[InputExample]) -> None:
         finally:
             points = training_log.losses_by_rate(training_log.read(run.output_dir))
             if points and options.learning_rate_schedule == "lr_range_test":  # even if it diverged
-                _save(plots.learning_rate_range(points), run.output_dir / "lr_range_test.png")
+                gallery.save_figure(
+                    plots.learning_rate_range(points), run.output_dir / "lr_range_test.png"
+                )
     if plan.has_stopped:
         _log.info("  stopped early at step %d", plan.done)
     if plan.best_step is not None:
@@ -183,7 +187,7 @@ def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
     unlabelled = [example.guid for example in examples if example.label is None]
     if unlabelled:
         raise ValueError(f"examples to evaluate on must have labels, got none for {unlabelled[0]}")
-    _announce("evaluation", examples, run.folder)
+    _announce("evaluation", len(examples), run.folder)
     batches = -(-len(examples) // batch_size)
     with _bar("evaluating", batches, "batch") as bar:
         hook = hooks.StepHook(lambda step, loss, rate: bar.update())
@@ -199,39 +203,37 @@ def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
 def predict(run: Run) -> None:
     """Predict the test set into test_results.tsv; with a processor also report.html and attention.png."""
     options = run.options
-    examples = run.processor.get_test_examples(str(options.data_dir))
+    examples = datasets.test_examples(run.processor, str(options.data_dir))
+    count = sum(1 for _ in examples())  # what is wrong with a file is told before the model is read
     labels, method = run.parts.labels, str(options.attn_processor_fn)
-    _announce("prediction", examples, run.folder)
+    _announce("prediction", count, run.folder)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
-    records: list[explanation.Explanation] = []
+    ask, shown = _predictor(run), list[tuple[InputExample, explanation.Explanation]]()
     with (
         files.draft(run.output_dir / "test_results.tsv") as path,
         open(path, "w", encoding="utf-8") as results,
-        _bar("predicting", len(examples), "example") as bar,
+        _bar("predicting", count, "example") as bar,
     ):
         if options.results_header:
             results.write("\t".join(["guid", *labels, "pred_label", "pred_class"]) + "\n")
-        predictions = _predictions(run, examples, *extras)
-        for example, prediction in zip(examples, predictions, strict=True):
+        for example, prediction in zip(examples(), ask(examples(), *extras), strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
-            if processor is not None and len(records) < options.report_examples:
+            if processor is not None and len(shown) < options.report_examples:
                 encoding = run.parts.encode(run.tokenizer, example)
                 record = model_lib.explain_prediction(example, encoding, prediction, labels, method)
-                records.append(record)
+                shown.append((example, record))
             bar.update(1)
-    if records:
-        _write_pictures(run, examples, records)
+    if shown:
+        _write_pictures(run, ask, shown)
     _log.info("  results are in %s", run.output_dir)
 
 
-def _announce(
-    phase: str, examples: Sequence[InputExample], weights_of: pathlib.Path | None = None
-) -> None:
-    if not examples:
+def _announce(phase: str, count: int, weights_of: pathlib.Path | None = None) -> None:
+    if not count:
         raise ValueError(f"{phase} must have at least one example, got none; check the data")
     _log.info("***** Running %s *****", phase)
-    _log.info("  %d examples", len(examples))
+    _log.info("  %d examples", count)
     if weights_of and (newest := tf.train.latest_checkpoint(str(weights_of))):
         _log.info("  weights: %s", newest)
 
@@ -261,21 +263,24 @@ def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estim
     )
 
 
-def _predictions(
-    run: Run, examples: Sequence[InputExample], *extras: classifier.PredictExtra
-) -> Iterator[frozen.Prediction]:
-    """Yield what the model says of each example: on a TPU from the Estimator, else from a frozen graph."""
+def _predictor(run: Run) -> Callable[..., Iterator[frozen.Prediction]]:
+    """Return what yields the model's answers to examples, with extras: a frozen graph, or on a TPU the Estimator."""
     options, parts = run.options, run.parts
     if not options.use_tpu:
         parts = dataclasses.replace(parts, init_checkpoint=parts.checkpoint_in(run.folder))
-        model = frozen.FrozenModel(
-            parts, options.precision, "xla" if options.xla else options.engine
-        )
-        return model.predict(parts.encodings(run.tokenizer, examples), extras)
-    # an unlabelled example needs some class in its record
-    filled = [dataclasses.replace(e, label=e.label or parts.labels[0]) for e in examples]
-    inputs = _inputs(run, filled, "predict", options.predict_batch_size)
-    return itertools.islice(_estimator(run, *extras).predict(inputs), len(examples))
+        engine = "xla" if options.xla else options.engine
+        model = frozen.FrozenModel(parts, options.precision, engine)
+        return lambda found, *extras: model.predict(parts.encodings(run.tokenizer, found), extras)
+
+    def ask(
+        found: Iterable[InputExample], *extras: classifier.PredictExtra
+    ) -> Iterator[frozen.Prediction]:
+        # an unlabelled example needs some class in its record
+        filled = [dataclasses.replace(e, label=e.label or parts.labels[0]) for e in found]
+        inputs = _inputs(run, filled, "predict", options.predict_batch_size)
+        return itertools.islice(_estimator(run, *extras).predict(inputs), len(filled))
+
+    return ask
 
 
 def _result(run: Run, example: InputExample, prediction: frozen.Prediction) -> list[str]:
@@ -287,23 +292,20 @@ def _result(run: Run, example: InputExample, prediction: frozen.Prediction) -> l
 
 
 def _write_pictures(
-    run: Run, examples: Sequence[InputExample], records: Sequence[explanation.Explanation]
+    run: Run,
+    ask: Callable[..., Iterator[frozen.Prediction]],
+    shown: Sequence[tuple[InputExample, explanation.Explanation]],
 ) -> None:
+    records = [record for _, record in shown]
     title = f"What BERT attended to: {run.options.task_name or run.options.processor or run.options.test_file}"
     files.write_text(run.output_dir / "report.html", highlight.report(records, title))
-    chosen = min(range(len(records)), key=lambda i: (not records[i].words, len(records[i].tokens)))
-    record = records[chosen]
+    example, record = min(shown, key=lambda pair: (not pair[1].words, len(pair[1].tokens)))
     extra = model_lib.attention_extra(attention.average_last_layer_matrix)
-    (prediction,) = _predictions(run, examples[chosen : chosen + 1], extra)
+    (prediction,) = ask([example], extra)
     told = f"predicted {record.predicted} ({record.confidence:.2f})"
     title = f"{record.guid}: last layer, mean over heads; {told}"
     figure = plots.attention_heatmap(prediction["attention"], record.tokens, title)
-    _save(figure, run.output_dir / "attention.png")
-
-
-def _save(figure: plots.Figure, path: pathlib.Path) -> None:
-    with files.draft(path) as draft:
-        figure.savefig(draft, format="png", dpi=120)
+    gallery.save_figure(figure, run.output_dir / "attention.png")
 
 
 def _bar(label: str, total: int, unit: str, initial: int = 0) -> "tqdm.tqdm[None]":
@@ -329,9 +331,7 @@ def cli_main(arguments: Sequence[str] | None = None) -> int:
     except (flags.Error, ValueError) as error:
         _log.error("run_classifier.py: %s", error)
         return 2
-    faults = failures.USERS_FAULTS + (
-        (RuntimeError,) if options.use_tpu else ()
-    )  # if none is found
+    faults = (*failures.USERS_FAULTS, *([RuntimeError] if options.use_tpu else []))  # no TPU found
     try:
         main(options)
     except KeyboardInterrupt:

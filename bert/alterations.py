@@ -16,8 +16,11 @@ Values: TypeAlias = Mapping[str, npt.NDArray[Any]]
 Alter: TypeAlias = Callable[[Values, config_lib.BertConfig], Values]
 
 
-def randomised(layers: int, seed: int) -> Alter:
+def randomised(layers: int, seed: int, *, embeddings: bool = False) -> Alter:
     """Return what draws the classifier, the pooler and so many of the topmost layers anew, as before a training.
+
+    Args:
+      embeddings: draw these anew, too.
 
     Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, cascading randomisation.
 
@@ -31,11 +34,12 @@ def randomised(layers: int, seed: int) -> Alter:
             raise ValueError(
                 f"layers to randomise must be from 0 to {count}, the model's; got {layers}"
             )
-        kept = tuple(f"bert/encoder/layer_{index}/" for index in range(count - layers))
+        kept = [f"bert/encoder/layer_{index}/" for index in range(count - layers)]
+        kept += [] if embeddings else ["bert/embeddings/"]
         drawn = {
             name: _initial(name, value, config.initializer_range, [seed, index])
             for index, (name, value) in enumerate(values.items())
-            if not name.startswith(("bert/embeddings/", *kept))
+            if not name.startswith(tuple(kept))
         }
         return {**values, **drawn}
 

@@ -197,3 +197,28 @@ class SourceModel(NamedTuple):
     record: ClassifierConfig
     vocabulary: str
     variables: dict[str, npt.NDArray[np.float32]]
+
+
+def parse_label_map(text: str) -> dict[str, str]:
+    """Return value -> label of `value=label` pairs with commas between.
+
+    >>> parse_label_map("neg=0, pos=1")
+    {'neg': '0', 'pos': '1'}
+
+    Raises:
+      ValueError: anything else, or a value twice.
+    """
+    label_values: dict[str, str] = {}
+    for pair in text.split(","):
+        value, _, label = (part.strip() for part in pair.partition("="))
+        if not value or not label or "=" in label:
+            raise ValueError(
+                f"label_map must be value=label pairs with commas between, such as pos=1,neg=0; got {pair!r} in "
+                f"{text!r}"
+            )
+        if value in label_values:
+            raise ValueError(
+                f"label_map must name each value once, got {value!r} twice in {text!r}"
+            )
+        label_values[value] = label
+    return label_values

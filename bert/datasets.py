@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import functools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bert import config
 from bert import files as files_lib
@@ -73,9 +73,13 @@ class DataProcessor:
 class SplitProcessor(DataProcessor):
     """A processor that reads every split in the same way."""
 
+    def stream(self, data_dir: files_lib.Path, split: Split) -> Iterator[InputExample]:
+        """Yield the examples of a split as they are read."""
+        raise NotImplementedError
+
     def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
         """Return the examples of a split."""
-        raise NotImplementedError
+        return list(self.stream(data_dir, split))
 
     def get_train_examples(self, data_dir: str) -> list[InputExample]:
         """Return the training examples."""
@@ -100,8 +104,8 @@ class TaskProcessor(SplitProcessor):
         """Return the names of the classes in class order."""
         return list(self.task.labels)
 
-    def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
-        """Return the examples of a split.
+    def stream(self, data_dir: files_lib.Path, split: Split) -> Iterator[InputExample]:
+        """Yield the examples of a split as they are read.
 
         Raises:
           FileNotFoundError: the file is not there.
@@ -154,11 +158,20 @@ def _label_of(
     return label_values[value]
 
 
-def _at_least_one(path: files_lib.Path, examples: Iterable[InputExample]) -> list[InputExample]:
-    found = list(examples)
-    if not found:
+def _at_least_one(path: files_lib.Path, found: Iterator[InputExample]) -> Iterator[InputExample]:
+    first = next(found, None)
+    if first is None:
         raise ValueError(f"{path} must hold at least one example, got none; check the file")
-    return found
+    yield first
+    yield from found
+
+
+def test_examples(processor: DataProcessor, data_dir: str) -> Callable[[], Iterable[InputExample]]:
+    """Return what gives the test examples, anew at each call: read again where the processor can stream them."""
+    if isinstance(processor, SplitProcessor):
+        return functools.partial(processor.stream, data_dir, "test")
+    examples = processor.get_test_examples(data_dir)
+    return lambda: examples
 
 
 class ImdbProcessor(TaskProcessor):
@@ -232,8 +245,8 @@ class FileProcessor(SplitProcessor):
             return sorted(found, key=lambda label: (int(label), label))
         return found if self.options.label_map is not None else sorted(found)
 
-    def read(self, data_dir: files_lib.Path, split: Split) -> list[InputExample]:
-        """Return the examples of a split's file; `data_dir` is not looked at.
+    def stream(self, data_dir: files_lib.Path, split: Split) -> Iterator[InputExample]:
+        """Yield the examples of a split's file as they are read; `data_dir` is not looked at.
 
         Raises:
           FileNotFoundError: the file is not there.
@@ -271,7 +284,7 @@ class FileProcessor(SplitProcessor):
     def _label_values(self) -> dict[str, str]:
         """What the label column writes -> label."""
         if self.options.label_map is not None:
-            return parse_label_map(self.options.label_map)
+            return config.parse_label_map(self.options.label_map)
         path, column = self.options.train_file, self.options.label_column
         values = self.labels if path is None else _distinct(path, column)
         return {value: value for value in values}
@@ -289,31 +302,6 @@ def _distinct(path: str, label_column: str) -> set[str]:
                 f"{label_column!r}; is this the label column? name yours with --label_column"
             )
     return values
-
-
-def parse_label_map(text: str) -> dict[str, str]:
-    """Return value -> label of `value=label` pairs with commas between.
-
-    >>> parse_label_map("neg=0, pos=1")
-    {'neg': '0', 'pos': '1'}
-
-    Raises:
-      ValueError: anything else, or a value twice.
-    """
-    label_values: dict[str, str] = {}
-    for pair in text.split(","):
-        value, _, label = (part.strip() for part in pair.partition("="))
-        if not value or not label or "=" in label:
-            raise ValueError(
-                f"label_map must be value=label pairs with commas between, such as pos=1,neg=0; got {pair!r} in "
-                f"{text!r}"
-            )
-        if value in label_values:
-            raise ValueError(
-                f"label_map must name each value once, got {value!r} twice in {text!r}"
-            )
-        label_values[value] = label
-    return label_values
 
 
 def find_processor(

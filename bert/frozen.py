@@ -9,10 +9,12 @@ like length share a batch, and the next rows are read while these are computed. 
 """
 
 import concurrent.futures
+import functools
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,7 @@ Ask = Callable[[classifier.BertOutputs, features_lib.Features], Any]
 """(outputs, features) -> a tensor or None, or mappings and tuples of them; the batch is each one's first axis."""
 
 _Call: TypeAlias = Callable[..., Any]
-_TOKENS_AT_ONCE = 4096  # in one batch, padding included
+_TOKENS_AT_ONCE = 4096  # in one batch, padding included, but at least one row
 _MULTIPLE = 8  # of tokens in a batch's width: fewer widths to prepare kernels for
 _FIRST_POOL, _LARGEST_POOL = 64, 1024  # rows that are sorted by length together
 _POOL_BYTES = 2**28  # of results that wait for their turn
@@ -63,36 +65,33 @@ class Stacked(NamedTuple):
 class Graph:
     """One question to a frozen classifier; built at its first row, good for any rows after it."""
 
-    def __init__(self, call: Callable[[], _Call], config: config_lib.BertConfig, labels: int):
-        """Keep how the graph is built; axes of `labels`, of heads and of layers are told from those of tokens."""
-        self._build = call
-        self._call: _Call | None = None
+    def __init__(self, build: Callable[[], tuple[_Call, Any]], config: config_lib.BertConfig):
+        """Keep how the graph is built: to a call, and to what is known of its answers' shapes before it runs."""
+        self._build = build
         self._longest = config.max_position_embeddings
-        layers = config.num_hidden_layers
-        self._other_axes = {labels, config.num_attention_heads, layers, layers + 1}
+
+    @functools.cached_property
+    def _built(self) -> tuple[_Call, Any]:
+        return self._build()
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Any]:
         """Yield the answer to each row: arrays without the batch's axis, cut to the row's length.
 
-        Memory is that of a batch and of the answers that wait for their turn: two times 64 rows at first, then as many
-        as fit into 256 MB, up to 1,024.
+        Memory is that of a batch and of the answers that wait for their turn, of up to 1,024 rows and 256 MB, or of one
+        row if that has more.
         """
-        source, size = iter(rows), _FIRST_POOL
+        source = iter(rows)
         with concurrent.futures.ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(_take, source, size)
+            ahead = reader.submit(_take, source, _FIRST_POOL)
             while pool := ahead.result():
-                ahead = reader.submit(_take, source, size)
-                found = self._answers(pool)
-                largest = max(map(_bytes, found))
-                size = max(1, min(_LARGEST_POOL, _POOL_BYTES // max(1, largest)))
-                yield from found
+                ahead = reader.submit(_take, source, _LARGEST_POOL)
+                for part in self._parts(pool):
+                    yield from self._answers(part)
 
     def arrays(self, rows: Sequence[Row]) -> list[tf.Tensor]:
         """Return rows as one batch: ids, mask and segments i[b, t], targets and contrasts i[b]."""
         longest = max(len(row.encoding.input_ids) for row in rows)
-        width = max(longest, min(self._longest, -(-longest // _MULTIPLE) * _MULTIPLE))
-        while width in self._other_axes and width < self._longest:
-            width += 1  # an axis of tokens is told by its size
+        width = max(longest, min(self._longest, _rounded(longest)))
         columns = features_lib.batch_arrays([row.encoding for row in rows], width)
         for mask, row in zip(columns["input_mask"], rows, strict=True):
             mask[list(row.unattended)] = 0
@@ -101,9 +100,18 @@ class Graph:
 
     def call(self, arrays: Sequence[tf.Tensor]) -> Any:
         """Return what the graph says of one batch, as arrays with its padding."""
-        if self._call is None:
-            self._call = self._build()
-        return tf.nest.map_structure(_to_numpy, self._call(*arrays))
+        return tf.nest.map_structure(_to_numpy, self._built[0](*arrays))
+
+    def _parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """Yield the rows in parts whose answers, all of which wait for the last, stay within bounds."""
+        start, held = 0, 0
+        for place, row in enumerate(rows):
+            size = _bytes(self._built[1], len(row.encoding.input_ids))
+            if place > start and held + size > _POOL_BYTES:
+                yield rows[start:place]
+                start, held = place, 0
+            held += size
+        yield rows[start:]
 
     def _answers(self, rows: Sequence[Row]) -> list[Any]:
         found: dict[int, Any] = {}
@@ -111,8 +119,8 @@ class Graph:
             arrays = self.arrays([rows[index] for index in batch])
             values, width = self.call(arrays), int(arrays[0].shape[1])
             for place, index in enumerate(batch):
-                length = len(rows[index].encoding.input_ids)
-                found[index] = _of_row(values, place, width, length)
+                cut = _Cut(place, width, len(rows[index].encoding.input_ids))
+                found[index] = cut.row(values, self._built[1])
         return [found[index] for index in range(len(rows))]
 
 
@@ -135,14 +143,20 @@ class FrozenModel:
           alter: what is done to the weights before they are used.
 
         Raises:
-          ValueError: the checkpoint lacks a variable, or is another model's; or the engine lacks the precision.
+          ValueError: an unknown precision or engine, or a precision that the engine lacks; the checkpoint lacks a
+            variable, or is another model's.
         """
+        for name, given, legal in (("precision", precision, Precision), ("engine", engine, Engine)):
+            if given not in get_args(legal):
+                raise ValueError(
+                    f"{name} must be one of {', '.join(get_args(legal))}; got {given!r}"
+                )
         if engine == "openvino" and precision == "float64":
             raise ValueError(
                 "engine='openvino' needs precision float32 or bfloat16, got 'float64'; use engine='tensorflow'"
             )
         self._config, self._pooling = parts.config, parts.record.pooling
-        self._precision, self._engine, self._labels = precision, engine, len(parts.labels)
+        self._precision, self._engine = precision, engine
         wanted = classifier.variable_shapes(parts.config, len(parts.labels), self._pooling)
         checkpoint = str(parts.init_checkpoint)
         missing = checkpoints.compare(checkpoint, wanted, wanted).missing
@@ -169,7 +183,7 @@ class FrozenModel:
     ) -> Iterator[Prediction]:
         """Yield what Estimator.predict would: `probabilities`, `pred_class`, what extras make.
 
-        Padding is cut where the tokens' axis is among the last, as f[t] or f[h, q, k]; f[t, d] keeps it.
+        Padding is cut off every axis of tokens: those whose size is not known before the graph runs.
         """
         graph = self.graph(lambda outputs, batch: classifier.predictions(outputs, batch, extras))
         return graph(map(Row, encodings))
@@ -193,19 +207,18 @@ class FrozenModel:
             )
             return ask(outputs, batch)
 
-        def build() -> _Call:
-            function: Any = tf.function(
+        def build() -> tuple[_Call, Any]:
+            concrete: Any = tf.function(
                 answer,
                 input_signature=_SIGNATURE,
                 autograph=False,
                 jit_compile=True if self._engine == "xla" else None,
-            )
-            if self._engine != "openvino":
-                call: _Call = function
-                return call
-            return _on_openvino(function.get_concrete_function(), self._precision)
+            ).get_concrete_function()
+            is_openvino = self._engine == "openvino"
+            call = _on_openvino(concrete, self._precision) if is_openvino else concrete
+            return call, concrete.structured_outputs
 
-        return Graph(build, self._config, self._labels)
+        return Graph(build, self._config)
 
 
 def _on_openvino(concrete: Any, precision: Precision) -> _Call:
@@ -248,15 +261,25 @@ def _to_numpy(value: tf.Tensor | Array | None) -> Array | None:
     return value.numpy() if isinstance(value, tf.Tensor) else value
 
 
-def _bytes(answer: Any) -> int:
-    return sum(value.nbytes for value in tf.nest.flatten(answer) if value is not None)
+def _rounded(length: int) -> int:
+    return -(-length // _MULTIPLE) * _MULTIPLE
+
+
+def _bytes(shapes: Any, length: int) -> int:
+    """Return what the answer to a row takes; an axis whose size the graph does not know is one of tokens."""
+    return sum(
+        math.prod(length if size is None else size for size in leaf.shape.as_list()[1:])
+        * leaf.dtype.size
+        for leaf in tf.nest.flatten(shapes)
+        if leaf is not None and leaf.shape.rank is not None
+    )
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Yield the places of rows of like length, so many that their tokens stay within bounds."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and (len(batch) + 1) * lengths[index] > _TOKENS_AT_ONCE:
+        if batch and (len(batch) + 1) * _rounded(lengths[index]) > _TOKENS_AT_ONCE:
             yield batch
             batch = []
         batch.append(index)
@@ -264,26 +287,31 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _of_row(values: Any, place: int, width: int, length: int) -> Any:
-    """Return one row of a batch's answers, as arrays of their own, so that the batch can go."""
-    if isinstance(values, Stacked):
-        return np.stack([_cut(part, place, width, length) for part in values.parts])
-    if isinstance(values, Mapping):
-        return {name: _of_row(value, place, width, length) for name, value in values.items()}
-    if isinstance(values, tuple):
-        found = [_of_row(value, place, width, length) for value in values]
-        return type(values)(*found) if hasattr(values, "_fields") else tuple(found)
-    return None if values is None else _cut(values, place, width, length).copy()
+class _Cut(NamedTuple):
+    """How one row is cut out of a batch's answers."""
 
+    place: int
+    width: int
+    length: int
 
-def _cut(value: Array, place: int, width: int, length: int) -> Array:
-    """Return a view of one row, its last axes of tokens cut."""
-    row = np.asarray(value[place])
-    for axis in reversed(range(row.ndim)):
-        if row.shape[axis] != width:
-            break
-        row = row[(slice(None),) * axis + (slice(length),)]
-    return row
+    def row(self, values: Any, shapes: Any) -> Any:
+        """Return its answers as arrays of their own, so that the batch can go."""
+        if isinstance(values, Stacked):
+            pairs = zip(values.parts, shapes.parts, strict=True)
+            return np.stack([self._view(*pair) for pair in pairs])
+        if isinstance(values, Mapping):
+            return {name: self.row(value, shapes[name]) for name, value in values.items()}
+        if isinstance(values, tuple):
+            found = [self.row(*pair) for pair in zip(values, shapes, strict=True)]
+            return type(values)(*found) if hasattr(values, "_fields") else tuple(found)
+        return None if values is None else self._view(values, shapes).copy()
+
+    def _view(self, values: Array, shape: Any) -> Array:
+        """Cut the axes of tokens: those whose size the graph does not know, but the batch's."""
+        known = [None] * values.ndim if shape.shape.rank is None else shape.shape.as_list()
+        sizes = zip(known[1:], values.shape[1:], strict=True)
+        is_token = [size is None and actual == self.width for size, actual in sizes]
+        return values[(self.place, *(slice(self.length if cut else None) for cut in is_token))]
 
 
 def _digest(values: Mapping[str, Array]) -> str:

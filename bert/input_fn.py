@@ -155,7 +155,12 @@ def from_examples(
         [*examples, *padding], label_list, seq_length, tokenizer, record_file, truncation
     )
     return file_based_input_fn_builder(
-        record_file, seq_length, False, for_tpu, batch_size=None if for_tpu else batch_size
+        record_file,
+        seq_length,
+        False,
+        for_tpu,
+        batch_size=None if for_tpu else batch_size,
+        pads_to_longest=not for_tpu,
     )
 
 

@@ -103,7 +103,11 @@ class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
     def apply_gradients(
         self, grads_and_vars: Any, global_step: Any = None, name: str | None = None
     ) -> tf.Operation:
-        """Update every variable that has a gradient."""
+        """Update every variable that has a gradient.
+
+        Raises:
+          ValueError: one is no resource variable.
+        """
         del global_step
         updates = [
             self._update(gradient, variable)
@@ -120,6 +124,11 @@ class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
 
     def _update(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Operation:
         name = variable.op.name
+        if not hasattr(variable, "handle"):
+            raise ValueError(
+                f"{name} must be a resource variable, got {type(variable).__name__}; call "
+                "tf.compat.v1.enable_resource_variables() before the graph is built"
+            )
         m, v = (
             tf.compat.v1.get_variable(
                 f"{name}/{slot}",
@@ -183,7 +192,11 @@ def train_step(
         optimizer = tf.compat.v1.tpu.CrossShardOptimizer(optimizer)
     else:  # a TPU's graph cannot write summaries
         tf.compat.v1.summary.scalar(LEARNING_RATE, learning_rate)
-    summed = [_sum_repeated_rows(gradient) for gradient in gradients]
+    # a TPU has no tables with rows left out, nor shapes that its input decides
+    summed = [
+        tf.convert_to_tensor(gradient) if use_tpu else _sum_repeated_rows(gradient)
+        for gradient in gradients
+    ]
     clipped, _ = tf.clip_by_global_norm(summed, clip_norm=_CLIP_NORM)
     train_op = optimizer.apply_gradients(zip(clipped, variables, strict=True))
     with tf.control_dependencies([train_op]):

@@ -97,7 +97,7 @@ class TrainConfig(pydantic.BaseModel):
     bucket_by_length: bool = pydantic.Field(
         False,
         description="Put texts of like length into a training batch, which saves padding. Where length tells of the "
-        "label, batches then hold one label each, and train badly.",
+        "label, batches then hold one label each, and train badly. A training that goes on needs it again.",
     )
     learning_rate: float = pydantic.Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
     learning_rate_schedule: Literal["default", "lr_range_test", "one_cycle"] = pydantic.Field(
@@ -205,7 +205,8 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
     )
     xla: bool = pydantic.Field(
         False,
-        description="Compile with XLA, in training and prediction; for GPUs: every size of a batch is compiled once.",
+        description="Compile with XLA, in training (on GPUs) and prediction. Every size of a batch is compiled anew, "
+        "which pays where there are few: many texts of one length.",
     )
     eval_batch_size: int = pydantic.Field(8, ge=1, description="Examples in an evaluation batch.")
     predict_batch_size: int = pydantic.Field(
@@ -255,12 +256,7 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
             problems.append("--task_name (or --processor, or --train_file) is required")
         if not any(getattr(self, name) for name in _PHASES):
             problems.append("at least one of --do_train, --do_eval or --do_predict must be set")
-        if self.eval_every_steps and self.use_tpu:
-            problems.append(
-                "--eval_every_steps does not go with --use_tpu; evaluate at the end with --do_eval"
-            )
-        if self.bucket_by_length and self.use_tpu:
-            problems.append("--bucket_by_length does not go with --use_tpu, which needs one shape")
+        problems += self._not_on_a_tpu() if self.use_tpu else []
         if set(self.output_dir or "") & set("*?[]"):  # TensorFlow takes them for patterns
             problems.append(f"--output_dir must be without * ? [ ], got {self.output_dir!r}")
         problems += self._missing_files() if own_files else []
@@ -282,6 +278,21 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _not_on_a_tpu(self) -> list[str]:
+        reasons = {
+            "eval_every_steps": "; evaluate at the end with --do_eval",
+            "bucket_by_length": ", which needs one shape",
+            "xla": ", which compiles by itself",
+        }
+        problems = [
+            f"--{name} does not go with --use_tpu{reason}"
+            for name, reason in reasons.items()
+            if getattr(self, name)
+        ]
+        if self.engine != "tensorflow":
+            problems.append(f"--engine={self.engine} does not go with --use_tpu")
+        return problems
 
     def _missing_files(self) -> list[str]:
         """Tell before a training which of the user's own files it, or what follows it, will lack."""

@@ -1,21 +1,17 @@
-"""Every method on every text of a file, measured: a line of figures a text, so that a run can be gone on with.
+"""Every method on a few texts, measured by every protocol: a line of figures a text.
 
-Leaves to others: the measures (`faithfulness`, `rationales`, `robustness`), what the lines amount to (`results`).
+Leaves to others: the measures (`faithfulness`, `rationales`, `robustness`), files of lines (`evaluation_files`), what
+lines amount to (`results`).
 """
 
-import itertools
-import json
-import math
-import os
-import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from bert import datasets
-from bert import files
+from bert import features
 from explain import explainer as explainer_lib
 from explain import explanation
 from explain import faithfulness
@@ -23,10 +19,9 @@ from explain import predictor as predictor_lib
 from explain import rationales as rationales_lib
 from explain import robustness
 from explain import statistics
-from explain import words as words_lib
 
 Line: TypeAlias = dict[str, Any]
-"""What was measured of one text; the first line of a file holds the settings that all others were measured by."""
+"""What was measured of one text, as JSON holds it."""
 _ByMethod: TypeAlias = dict[str, dict[str, faithfulness.Metrics]]
 _TEXTS_AT_ONCE = 16
 
@@ -66,87 +61,6 @@ class Plan(NamedTuple):
     top_k: rationales_lib.TopK = rationales_lib.TopK(5)
 
 
-def run(
-    sides: Sides,
-    plan: Plan,
-    examples: Iterable[datasets.InputExample],
-    rationales: Mapping[str, rationales_lib.Rationale],
-    path: pathlib.Path,
-    settings: Mapping[str, Any],
-) -> Iterator[Line]:
-    """Measure texts and append a line for each to a file, a few texts at a time; yield the lines, old and new.
-
-    A file that is there is gone on with: its texts must be the first of `examples`.
-
-    Args:
-      rationales: what people marked, by guid.
-      settings: whatever the figures depend on; the file's own must be the same.
-
-    Raises:
-      ValueError: the file was begun with other settings, or with other texts; or an explanation made elsewhere is of
-        other words.
-    """
-    header = json.loads(json.dumps({"settings": settings}))
-    done = _go_on(path, header)
-    source, count = iter(examples), 0
-    for line in lines_of(path):
-        example = next(source, None)
-        if example is None:
-            return
-        if example.guid != line["guid"]:
-            raise ValueError(
-                f"{path}: text {count + 1} must be {example.guid!r}, as in the data, got {line['guid']!r}; take the "
-                "same data, or another --output"
-            )
-        count += 1
-        yield line
-    assert count == done
-    with open(path, "a", encoding="utf-8") as file:
-        while chunk := list(itertools.islice(source, _TEXTS_AT_ONCE)):
-            for line in measure(sides, plan, chunk, rationales, first=count):
-                file.write(json.dumps(line) + "\n")
-                yield line
-            file.flush()
-            os.fsync(file.fileno())
-            count += len(chunk)
-
-
-def lines_of(path: pathlib.Path) -> Iterator[Line]:
-    """Yield what a file of `run` holds of each text."""
-    with open(path, encoding="utf-8") as file:
-        next(file)
-        yield from map(json.loads, file)
-
-
-def save(results: Mapping[str, Any], path: files.Path) -> None:
-    """Write results as JSON; what is no finite number is null, so that any reader can read it."""
-    text = json.dumps(_finite(results), indent=1, allow_nan=False)
-    files.write_text(path, text + "\n")
-
-
-def records(lines: Iterable[Line], labels: Sequence[str]) -> Iterator[explanation.Explanation]:
-    """Yield the explanations that lines hold: words and their scores, without the tokens."""
-    nothing = np.zeros(0, np.float32)
-    for line in lines:
-        words = tuple(words_lib.Word(*word) for word in line["words"])
-        for method, scores in line["scores"].items():
-            predicted = labels[line["predicted"]]
-            yield explanation.Explanation(
-                guid=line["guid"],
-                texts=("",),
-                words=words,
-                scores=np.array(scores, np.float32),
-                tokens=(),
-                token_scores=nothing,
-                labels=tuple(labels),
-                probabilities=np.array(line["probabilities"], np.float32),
-                predicted=predicted,
-                gold=None if line["gold"] is None else labels[line["gold"]],
-                method=method,
-                target=predicted,
-            )
-
-
 def measure(
     sides: Sides,
     plan: Plan,
@@ -163,7 +77,7 @@ def measure(
     ]
     ours = _by_text(sides.explainer(texts), len(texts))
     explained = [
-        [*of_text, *_same_words(of_text[0], sides.others.get(example.guid, ()))]
+        [*of_text, *_comparable(example.guid, of_text, sides.others)]
         for of_text, example in zip(ours, examples, strict=True)
     ]
     units = sides.predictor.units(texts)
@@ -172,7 +86,7 @@ def measure(
             unit,
             {record.method: record.scores for record in of_text},
             labels.index(of_text[0].predicted),
-            None if example.label is None else labels.index(example.label),
+            None if example.label is None else features.label_index(example, labels),
             logits,
         )
         for unit, of_text, example, logits in zip(
@@ -209,42 +123,10 @@ def measure(
             "probabilities": of_text[0].probabilities.tolist(),
             "words": [list(word) for word in of_text[0].words],
             "scores": {record.method: record.scores.tolist() for record in of_text},
+            "signed": {record.method: record.signed for record in of_text},
             "measures": of_methods,
             "floor": floor,
         }
-
-
-def _go_on(path: pathlib.Path, header: Line) -> int:
-    """Begin a file, or cut a half-written line off an old one; return how many texts it holds.
-
-    Raises:
-      ValueError: the file was begun with other settings.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(header) + "\n", encoding="utf-8")
-        return 0
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(path, len(whole))
-    lines = whole.splitlines()
-    before = json.loads(lines[0])["settings"] if lines else {}
-    now = header["settings"]
-    if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
-        raise ValueError(
-            f"{path} must be gone on with as it was begun, but {', '.join(sorted(changed))} differ; take the same "
-            "options, or another --output, or delete the file"
-        )
-    return len(lines) - 1
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(of_name) for name, of_name in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _by_text(
@@ -254,21 +136,38 @@ def _by_text(
     return [found[start : start + each] for start in range(0, len(found), each or 1)]
 
 
-def _same_words(
-    ours: explanation.Explanation, others: Sequence[explanation.Explanation]
+def _comparable(
+    guid: str,
+    ours: Sequence[explanation.Explanation],
+    others: Mapping[str, Sequence[explanation.Explanation]],
 ) -> Sequence[explanation.Explanation]:
-    """Return explanations made elsewhere.
+    """Return the explanations of a text that were made elsewhere.
 
     Raises:
-      ValueError: one is of other words than the model reads.
+      ValueError: there is none where other texts have some, one is of other words or of another class than the model's
+        answer, or two have one method.
     """
-    for other in others:
-        if [word.text for word in other.words] != [word.text for word in ours.words]:
+    found = others.get(guid, ())
+    if others and not found:
+        raise ValueError(
+            f"--records must hold an explanation of every text, got none of {guid!r}; give its guid"
+        )
+    count, methods = len(ours[0].words), {record.method for record in ours}
+    for other in found:
+        told = f"the explanation of {guid!r} by {other.method}"
+        if [word.text for word in other.words] != [word.text for word in ours[0].words]:
             raise ValueError(
-                f"the explanation of {other.guid!r} by {other.method} must be of the {len(ours.words)} words that the "
-                f"model reads of this text, got {len(other.words)} words; cut it as the model does"
+                f"{told} must be of the {count} words that the model reads of this text, got {len(other.words)} "
+                "words; cut it as the model does"
             )
-    return others
+        if other.target not in ("", ours[0].predicted):
+            raise ValueError(
+                f"{told} must be of the model's answer {ours[0].predicted!r}, got {other.target!r}"
+            )
+        if other.method in methods:
+            raise ValueError(f"{told} must be the only one by that name; rename the method")
+        methods.add(other.method)
+    return found
 
 
 def _complexity(scores: npt.NDArray[np.float32]) -> faithfulness.Metrics:

@@ -4,16 +4,18 @@ Leaves to others: the figures' looks (`evaluation_plots`), the tables' (`results
 """
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from bert import files
 from explain import corpus
 from explain import eraser_files
-from explain import evaluation
+from explain import evaluation_files
 from explain import evaluation_plots
+from explain import explanation
 from explain import faithfulness
+from explain import gallery
 from explain import rationales as rationales_lib
 from explain import results as results_lib
 from explain import results_page
@@ -21,7 +23,7 @@ from explain import statistics
 
 _CURVES = (  # protocol, metric, places, what they are, what is followed
     ("deletion", "curve", faithfulness.CURVE_SHARES, "words removed, %", "probability"),
-    ("insertion", "curve", faithfulness.CURVE_SHARES, "words gone, %", "probability"),
+    ("insertion", "curve", faithfulness.CURVE_SHARES, "words back, %", "probability"),
     (
         "word_deletion",
         "kept",
@@ -51,38 +53,42 @@ def draw(
     written = []
     for name, figure in _figures(results, lines, labels):
         written.append(path.with_name(f"{path.stem}_{name}.png"))
-        with files.draft(written[-1]) as draft:
-            figure.savefig(draft, format="png", dpi=150)
+        gallery.save_figure(figure, written[-1])
     return written
 
 
 def write_eraser(
+    results: results_lib.Results,
     lines: pathlib.Path,
     path: pathlib.Path,
     labels: Sequence[str],
     marked: Mapping[str, rationales_lib.Rationale],
     top_k: rationales_lib.TopK,
 ) -> list[pathlib.Path]:
-    """Write <path>_<method>.eraser.jsonl for each method, which ERASER's scorer reads, and return their paths."""
-    first = next(evaluation.lines_of(lines), {"scores": ()})
-    written = []
-    for method in first["scores"]:
-        written.append(path.with_name(f"{path.stem}_{method}.eraser.jsonl"))
-        predictions = _predictions(lines, method, labels, marked, top_k)
-        eraser_files.write_predictions(written[-1], predictions)
-    return written
+    """Write <path>_eraser/, which ERASER's scorer reads: the data as split `test`, and <method>.jsonl for each method.
+
+    Its IOU is then that of merged spans, the means of our `iou_precision` and `iou_recall`.
+    """
+    folder = path.with_name(f"{path.stem}_eraser")
+    count = results["texts"]
+    read = [marked[line["guid"]] for line in evaluation_files.lines_of(lines, count)]
+    eraser_files.write_data(folder, "test", [item for item in read if any(item.mask)])
+    for method in dict.fromkeys(row["method"] for row in results["rows"]):
+        records = evaluation_files.records(evaluation_files.lines_of(lines, count), labels)
+        of_method = (record for record in records if record.method == method)
+        predictions = _predictions(of_method, marked, top_k)
+        eraser_files.write_predictions(folder / f"{method}.jsonl", predictions)
+    return [folder]
 
 
 def _predictions(
-    lines: pathlib.Path,
-    method: str,
-    labels: Sequence[str],
+    records: Iterable[explanation.Explanation],
     marked: Mapping[str, rationales_lib.Rationale],
     top_k: rationales_lib.TopK,
 ) -> Iterator[eraser_files.Prediction]:
-    for record in evaluation.records(evaluation.lines_of(lines), labels):
+    for record in records:
         item = marked[record.guid]
-        if record.method == method and any(item.mask):
+        if any(item.mask):
             scores = rationales_lib.token_scores(item.tokens, record.words, record.scores)
             chosen = rationales_lib.hard_rationale(scores, top_k)
             yield eraser_files.Prediction(record.guid, scores, rationales_lib.spans(chosen))
@@ -92,7 +98,8 @@ def _figures(
     results: results_lib.Results, lines: pathlib.Path, labels: Sequence[str]
 ) -> Iterator[tuple[str, evaluation_plots.Figure]]:
     for protocol, metric, places, x_label, y_label in _CURVES:
-        curves = results_lib.curves(evaluation.lines_of(lines), protocol, metric)
+        found = evaluation_files.lines_of(lines, results["texts"])
+        curves = results_lib.curves(found, protocol, metric)
         floor = curves.pop(results_lib.FLOOR, None)
         if curves:
             yield (
@@ -107,7 +114,7 @@ def _figures(
             for row in results["rows"]
             if (row["protocol"], row["metric"]) == (protocol, headline.metric) and row["n"]
         ]
-        if rows:
+        if rows and "floor" in rows[0]:
             yield (
                 f"{protocol}_methods",
                 evaluation_plots.method_comparison(
@@ -120,7 +127,8 @@ def _figures(
     for way, heads in results.get("heads", {}).items():
         means = np.array(heads["mean"])
         yield f"heads_{way}", evaluation_plots.head_importance(means, title=f"Heads, by {way}")
-    records = evaluation.records(evaluation.lines_of(lines), labels)
+    found = evaluation_files.lines_of(lines, results["texts"])
+    records = evaluation_files.records(found, labels)
     yield (
         "agreement",
         evaluation_plots.correlation_grid(

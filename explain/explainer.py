@@ -71,8 +71,6 @@ class Explainer:
           ValueError: a setting is none of the legal ones, or the checkpoint is another model's.
         """
         for name, legal in (
-            ("precision", frozen.Precision),
-            ("engine", frozen.Engine),
             ("word_scores", words_lib.Combine),
             ("long_text", LongText),
         ):
@@ -176,6 +174,8 @@ class Explainer:
           TypeError, ValueError: as a call, when the turn comes to the text that is wrong.
         """
         _refuse_str(texts)
+        if texts_at_once < 1:
+            raise ValueError(f"texts_at_once must be at least 1, got {texts_at_once}")
         source, first = iter(texts), 0
         while chunk := list(itertools.islice(source, texts_at_once)):
             yield from self._explain(chunk, first, target, score, None)
@@ -273,6 +273,7 @@ class Explainer:
             "options": dict(bound.options),
             "score": kind,
             "precision": settings.precision,
+            "engine": settings.engine,
             "word_scores": bound.method.word_scores or settings.word_scores,
             "long_text": settings.long_text,
             "max_seq_length": record.max_seq_length,

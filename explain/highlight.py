@@ -18,7 +18,7 @@ from bert import tokenization
 from explain import explanation as explanation_lib
 from explain import palette
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -89,7 +89,7 @@ def token_fragment(
     ]
     largest = max(weights, default=0.0) if viz_relative else 1.0
     alphas = [weight / largest if largest > 0 else 0.0 for weight in weights]
-    return _TEMPLATES.get_template("token_fragment.html").render(
+    return TEMPLATES.get_template("token_fragment.html").render(
         page=palette.WHITE,
         ink=palette.BLACK,
         shaded=[
@@ -131,6 +131,17 @@ def report(records: Sequence[explanation_lib.Explanation], title: str) -> str:
     Raises:
       ValueError: there are no records.
     """
+    return page("report.html", records, title)
+
+
+def page(
+    template: str, records: Sequence[explanation_lib.Explanation], title: str, **parts: object
+) -> str:
+    """Return what `report` does, of its template or one that extends it with further parts.
+
+    Raises:
+      ValueError: there are no records.
+    """
     if not records:
         raise ValueError("a report must show at least one explanation, got none")
     articles = [_article(list(group)) for _, group in itertools.groupby(records, key=_answer)]
@@ -142,7 +153,8 @@ def report(records: Sequence[explanation_lib.Explanation], title: str) -> str:
         "a": [(*palette.diverging(-x), *palette.diverging_on_dark(-x)) for x in steps],
     }
     kinds = {record.signed for record in records}
-    page = _TEMPLATES.get_template("report.html").render(
+    source = TEMPLATES.get_template(template).render(
+        **parts,
         title=title,
         methods=list(dict.fromkeys(record.method for record in records)),
         articles=articles,
@@ -152,9 +164,15 @@ def report(records: Sequence[explanation_lib.Explanation], title: str) -> str:
         shows_attention=any(map(_is_attention, records)),
         shows_no_numbers=not all(np.all(np.isfinite(record.scores)) for record in records),
         no_number=palette.NO_NUMBER,
+        page_colours=palette.PAGE,
+        dark_page_colours=palette.DARK_PAGE,
     )
-    # Half a surrogate pair has no UTF-8: a reference to it makes the reader show that a character is missing.
-    return page.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
+    return encodable(source)
+
+
+def encodable(source: str) -> str:
+    """Return a page that can be written as UTF-8: half a surrogate pair, which has none, shows as missing."""
+    return source.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
 
 
 def ansi(record: explanation_lib.Explanation, *, colour: bool = True) -> str:

@@ -87,6 +87,7 @@ class Method(NamedTuple):
       knows_target: False where the answer is the same whatever class is asked about.
       needs_taps: the forward pass must be built with taps.
       needs_logit: only a logit, or a difference of two, can be shared out by it.
+      has_loop: it goes through many inputs in a loop that XLA cannot compile.
       word_scores: how a word's score is made of its pieces', whatever the user's choice; None leaves it to that.
     """
 
@@ -95,6 +96,7 @@ class Method(NamedTuple):
     knows_target: bool = True
     needs_taps: bool = False
     needs_logit: bool = False
+    has_loop: bool = False
     word_scores: words_lib.Combine | None = None
 
 
@@ -238,17 +240,17 @@ METHODS: dict[str, Method] = {
     "gradient_sensitivity_squared": _of_gradient(attribution.gradient_sensitivity_squared),
     "gradient_x_input": _of_gradient(attribution.gradient_x_input, signed=True),
     "gradient_x_input_squared": _of_gradient(attribution.gradient_x_input_squared),
-    "integrated_gradients": Method(_integrated_gradients),
-    "smoothgrad": Method(_smoothgrad, signed=False),
+    "integrated_gradients": Method(_integrated_gradients, has_loop=True),
+    "smoothgrad": Method(_smoothgrad, signed=False, has_loop=True),
     "chefer": _of_gradient(attribution.chefer),
     "cp_lrp": Method(_cp_lrp, needs_taps=True, needs_logit=True),
     "attn_lrp": Method(_attn_lrp, needs_taps=True, needs_logit=True),
     "epsilon_lrp": Method(_epsilon_lrp, needs_taps=True, needs_logit=True),
     "alpha_beta_lrp": Method(_alpha_beta_lrp, needs_taps=True, needs_logit=True),
     "bert_lrp_2021": Method(_bert_lrp_2021, signed=False, needs_taps=True, needs_logit=True),
-    "occlusion": Method(_occlusion),
+    "occlusion": Method(_occlusion, has_loop=True),
     # summed, words of several pieces would win
-    "random": Method(_random, signed=False, knows_target=False, word_scores="first"),
+    "random": Method(_random, signed=False, knows_target=False, has_loop=True, word_scores="first"),
 }
 
 

@@ -17,6 +17,25 @@ _TERMINAL_CHANNELS = (0, 95, 135, 175, 215, 255)
 HEATMAP = "Blues"  # matplotlib's name of the same one-hue scale
 FRAME = "#b4bec8"
 LINE = "#083a80"
+PAGE = {
+    "ink": "#16202b",
+    "soft": "#51606f",
+    "page": "#f6f7f9",
+    "card": "#ffffff",
+    "line": "#d8dee5",
+    "wrong": "#a33a00",
+}
+DARK_PAGE = {
+    "ink": "#e8edf2",
+    "soft": "#a7b3bf",
+    "page": "#12171d",
+    "card": "#1b222a",
+    "line": "#34404c",
+    "wrong": "#ffab70",
+}
+# Attention heads by number, over again after the last. Source: Okabe and Ito 2008, those of their colours that have a
+# contrast of 3 to a white and to a dark page.
+HEADS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 NO_NUMBER = "#8b96a1"  # what stands for a score that is not finite: on neither scale
 
 

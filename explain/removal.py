@@ -64,15 +64,6 @@ def without(units: Units, words: Collection[int], removal: Removal) -> Ids:
     )
 
 
-def only(units: Units, words: Collection[int], removal: Removal) -> Ids:
-    """Return a text with all but these words removed.
-
-    Raises:
-      ValueError: as `without`.
-    """
-    return without(units, set(range(units.word_count)) ^ set(words), removal)
-
-
 def _stand_in(units: Units, removal: Removal) -> int:
     if removal not in get_args(Removal):
         raise ValueError(f"removal must be one of {', '.join(get_args(Removal))}; got {removal!r}")

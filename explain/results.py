@@ -20,6 +20,7 @@ Results: TypeAlias = dict[str, Any]
 _Key: TypeAlias = tuple[str, str, str]  # method, protocol, metric
 FLOOR = ""  # in the place of a method
 ALPHA = 0.05
+MARGIN = 0.01  # what differs from chance by less is of no use, however sure the difference
 
 
 class Headline(NamedTuple):
@@ -81,18 +82,13 @@ def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -
     lists = {
         key: np.array(list(found.values())) for key, found in values.items() if key not in figures
     }
+    rows = [_row(key, found, figures, settings, seed) for key, found in figures.items() if key[0]]
+    _hold_together(rows)
     return {
         "settings": dict(settings),
         "texts": count,
         **_accuracy(texts, seed),
-        "rows": [
-            *(
-                _row(key, found, figures, settings, seed)
-                for key, found in figures.items()
-                if key[0]
-            ),
-            *_raw_iou_rows(figures),
-        ],
+        "rows": [*rows, *_raw_iou_rows(figures)],
         "curves": [_curve(key, found, seed) for key, found in lists.items()],
         "pairs": list(_pairs(figures, seed)),
     }
@@ -100,8 +96,7 @@ def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -
 
 def of_words(
     records: Iterable[explanation.Explanation],
-    labels: Sequence[str],
-    polarity: Mapping[str, float] | None = None,
+    polarity: tuple[str, Mapping[str, float]] | None = None,
     *,
     number: int = 30,
     min_count: int = 5,
@@ -110,21 +105,28 @@ def of_words(
     """Return by method and class the words that drive it, and how far their signs agree with a lexicon's.
 
     Args:
-      polarity: word: above 0 where it speaks for the last class, below where against; compared with the scores for
-        the last class only.
+      polarity: a class, and word: above 0 where it speaks for that class, below where against; compared with the
+        scores for that class only. Scores without a sign have an AUC alone.
     """
+    signed: dict[str, bool] = {}
+
+    def watched() -> Iterator[explanation.Explanation]:
+        for record in records:
+            signed[record.method] = record.signed
+            yield record
+
     found: Results = {"words": {}, "polarity": {}}
-    for (method, name), scores in corpus.word_scores(records).items():
+    for (method, name), scores in corpus.word_scores(watched()).items():
         table = corpus.word_table(scores, number=number, min_count=min_count, seed=seed)
         found["words"].setdefault(method, {})[name] = {
             side: [{"word": row.word, **_interval(row.score)} for row in getattr(table, side)]
             for side in table._fields
         }
         means = corpus.word_means(scores, min_count)
-        if polarity and name == labels[-1] and means.keys() & polarity.keys():
-            checked = corpus.polarity_check(means, polarity, seed)
+        if polarity and name == polarity[0] and means.keys() & polarity[1].keys():
+            checked = corpus.polarity_check(means, polarity[1], seed)
             found["polarity"][method] = {
-                "right_sign": _interval(checked.right),
+                "right_sign": _interval(checked.right) if signed[method] else None,
                 "majority": checked.majority,
                 "auc": checked.auc,
                 "positive": checked.positive,
@@ -192,6 +194,17 @@ def _accuracy(texts: Sequence[tuple[int | None, Sequence[float]]], seed: int) ->
         "accuracy": _interval(statistics.bootstrap_mean(is_right, seed)),
         "expected_calibration_error": error,
     }
+
+
+def _hold_together(rows: Sequence[Results]) -> None:
+    """Give every row that stands beside a floor the p-value that holds for all methods of its protocol and metric."""
+    groups: dict[tuple[str, str], list[Results]] = {}
+    for row in rows:
+        if "p_floor" in row:
+            groups.setdefault((row["protocol"], row["metric"]), []).append(row)
+    for group in groups.values():
+        for row, p in zip(group, statistics.holm([row["p_floor"] for row in group]), strict=True):
+            row["p_floor_holm"] = p
 
 
 def _interval(found: statistics.Interval) -> dict[str, float]:

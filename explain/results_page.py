@@ -3,12 +3,15 @@
 Leaves to others: the figures (`results`).
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from explain import results as results_lib
+from explain import statistics
 
 _WORDS_TOLD = 10
+_BESIDE_FLOOR = {"over_floor": "+", "p_floor_holm": ""}  # with the sign that it is told with
 
 
 def to_markdown(results: results_lib.Results, title: str) -> str:
@@ -43,9 +46,12 @@ def _facts(results: results_lib.Results) -> str:
             f"Accuracy {_told(results['accuracy'])}; expected calibration error "
             f"{results['expected_calibration_error']:.3f}."
         )
+    if any(row["protocol"] == "rationales" for row in results["rows"]):
+        lines.append(f"Hard rationales hold the top {results['settings']['rationale']}.")
     lines.append(
-        "Intervals are bootstrap intervals of 95 % over the texts; `=` marks methods that are not told apart from the "
-        f"best (paired bootstrap, p >= {results_lib.ALPHA}); the floor is the mean of "
+        "Intervals are bootstrap intervals of 95 % over the texts (of words: over their occurrences). `=` marks "
+        f"methods that are not told apart from the best (paired bootstrap over texts, p >= {results_lib.ALPHA}); "
+        "p-values hold for all methods of a table together (Holm). The floor is the mean of "
         f"{results['settings']['draws']} random rankings."
     )
     return " ".join(lines)
@@ -60,41 +66,49 @@ def _protocol_table(
 ) -> str:
     sign = -1 if headline.is_higher_better else 1
     ranked = sorted(of_metric, key=lambda row: sign * row["value"])
-    best = ranked[0]["method"]
-    alike = {
-        method
-        for pair in results["pairs"]
-        for method in (pair["a"], pair["b"])
-        if pair["protocol"] == protocol
-        and best in (pair["a"], pair["b"])
-        and not pair["p"] < results_lib.ALPHA
-    } - {best}
+    alike = _not_told_apart(results, protocol, ranked[0]["method"])
     more = list(dict.fromkeys(row["metric"] for row in rows if row["metric"] != headline.metric))
-    table = [["method", headline.metric, "from floor", "p", *more]]
+    table = [["method", headline.metric, "from floor", "p", "texts", *more]]
     for row in ranked:
         mine = {other["metric"]: other for other in rows if other["method"] == row["method"]}
         mark = " =" if row["method"] in alike else ""
-        over = f"{row['over_floor']:+.3f}" if "over_floor" in row else ""
-        p = f"{row['p_floor']:.3f}" if "p_floor" in row else ""
-        others = (_number(mine[metric]["value"]) if metric in mine else "" for metric in more)
-        table.append([f"`{row['method']}`{mark}", _told(row), over, p, *others])
+        over, p = (_number(row.get(name), sign) for name, sign in _BESIDE_FLOOR.items())
+        others = (_number(mine.get(metric, {}).get("value")) for metric in more)
+        table.append([f"`{row['method']}`{mark}", _told(row), over, p, f"{row['n']:,}", *others])
     floor = ranked[0].get("floor")
-    if floor is not None:
-        table.append(["random (floor)", _number(floor), "", "", *[""] * len(more)])
     removal = results["settings"]["protocols"].get(protocol, {}).get("removal")
     told = f"{headline.means[0].upper()}{headline.means[1:]}" + (
         f" (by {removal})" if removal else ""
     )
-    better = "Higher" if headline.is_higher_better else "Lower"
-    text = f"{told}. {better} is better; {ranked[0]['n']:,} texts."
-    beaten = [
-        row
-        for row in ranked
-        if "p_floor" in row and sign * row["over_floor"] < 0 and row["p_floor"] < results_lib.ALPHA
-    ]
-    if floor is not None and not beaten:
-        text += " **No method is better than chance here: these explanations say nothing of what the model reads.**"
+    text = f"{told}. {'Higher' if headline.is_higher_better else 'Lower'} is better."
+    if floor is not None:
+        table.append(["random (floor)", _number(floor), *[""] * (3 + len(more))])
+        if not any(_beats_chance(row, sign) for row in ranked):
+            text += (
+                f" **No method is better than chance by {results_lib.MARGIN} or more: here explanations say nothing "
+                "of what the model reads.**"
+            )
     return "\n\n".join([f"## {protocol}", text, _markdown(table)])
+
+
+def _not_told_apart(results: results_lib.Results, protocol: str, best: str) -> set[str]:
+    """Return the methods whose figures may be the best one's, all comparisons with it taken together."""
+    pairs = [
+        pair
+        for pair in results["pairs"]
+        if pair["protocol"] == protocol and best in (pair["a"], pair["b"])
+    ]
+    held = statistics.holm([pair["p"] for pair in pairs])
+    return {
+        pair["b"] if pair["a"] == best else pair["a"]
+        for pair, p in zip(pairs, held, strict=True)
+        if p >= results_lib.ALPHA
+    }
+
+
+def _beats_chance(row: results_lib.Results, sign: int) -> bool:
+    gain: float = -sign * row["over_floor"]
+    return gain >= results_lib.MARGIN and bool(row["p_floor_holm"] < results_lib.ALPHA)
 
 
 def _word_parts(results: results_lib.Results) -> Iterator[str]:
@@ -118,7 +132,7 @@ def _word_parts(results: results_lib.Results) -> Iterator[str]:
         table.append([f"`{method}`", *told, f"{count:,}"])
     if len(table) > 1:
         yield "## polarity"
-        yield "Words of the lexicon whose mean score for the last class has their sign."
+        yield "Share of the lexicon's words whose mean score has their sign."
         yield _markdown(table)
 
 
@@ -127,15 +141,17 @@ def _in_cell(text: str) -> str:
 
 
 def _told(row: Mapping[str, Any] | None) -> str:
-    if row is None:
+    if row is None or not row["n"]:
         return ""
     if row["low"] is None:
         return _number(row["value"])
     return f"{_number(row['value'])} [{_number(row['low'])}, {_number(row['high'])}]"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+def _number(value: float | None, sign: str = "") -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return format(value, f"{sign}.3f" if abs(value) < 1000 else f"{sign}.3g")
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:

@@ -1,5 +1,7 @@
 """What a handful of numbers allows to be said: intervals, differences of methods, correlations, calibration."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +63,8 @@ def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, seed: int) -> Differen
 
     The p-value inverts the interval: it is the smallest level at which 0 lies outside, twice the share of resampled
     means on the side of 0 that fewer reach, 0 itself counting for both. One is added to both counts (Davison and
-    Hinkley 1997), so that p is never 0. A text that either has NaN for is left out, and `n` tells.
+    Hinkley 1997), so that p is never 0, and it is never below 2 ** (1 - n), what changing the signs of so few
+    differences could reach. A text that either has NaN for is left out, and `n` tells.
 
     Args:
       a: one number a text.
@@ -83,8 +86,25 @@ def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, seed: int) -> Differen
         return Difference(np.nan, np.nan, np.nan, np.nan, 0)
     means = _resampled_means(differences, seed)
     beyond = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
-    p = min(1.0, 2 * (beyond + 1) / (RESAMPLES + 1))
+    p = max(2 * (beyond + 1) / (RESAMPLES + 1), 2.0 ** (1 - len(differences)))
+    p = min(1.0, p)
     return Difference(float(np.mean(differences)), *_percentiles(means), p, len(differences))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that hold for all of so many comparisons together; NaN counts as no comparison.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+
+    Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure.
+    """
+    adjusted, largest = [float("nan")] * len(p_values), 0.0
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        adjusted[place] = largest
+    return adjusted
 
 
 def expected_calibration_error(

@@ -60,6 +60,12 @@ class WarmModel:
             raise ValueError(
                 f"precision must be float32 or float64 for {names}, whose shares would not add up in bfloat16"
             )
+        if engine == "xla" and (
+            loops := [bound.name for bound in methods if bound.method.has_loop]
+        ):
+            raise ValueError(
+                f"engine must be 'tensorflow' for {', '.join(loops)}, whose loops XLA cannot compile; got 'xla'"
+            )
         self._model = frozen.FrozenModel(parts, precision, engine, alter)
         self._methods, self._processor = methods, attn_processor_fn
         self._graphs: dict[attribution.ScoreKind, frozen.Graph] = {}

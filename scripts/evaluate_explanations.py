@@ -14,8 +14,8 @@ import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,7 +33,9 @@ from bert import project
 from bert import project_config
 from explain import corpus
 from explain import evaluation
+from explain import evaluation_files
 from explain import evaluation_gallery
+from explain import explainer as explainer_lib
 from explain import explanation
 from explain import faithfulness
 from explain import methods
@@ -41,6 +43,7 @@ from explain import model
 from explain import predictor as predictor_lib
 from explain import rationale_files
 from explain import rationales
+from explain import removal
 from explain import results as results_lib
 
 NEARBY = 5  # explainers whose word embeddings are moved
@@ -52,7 +55,10 @@ def read(
 ) -> tuple[Iterator[datasets.InputExample], dict[str, rationales.Rationale]]:
     """Return the examples, --max_examples at most, and what people marked in them, by guid."""
     if options.rationales is not None:
-        marked = {item.guid: item for item in rationale_files.read_rationales(options.rationales)}
+        read_all = rationale_files.read_rationales(options.rationales)
+        marked = {item.guid: item for item in read_all}
+        if len(marked) < len(read_all):
+            raise ValueError(f"{options.rationales}: every document must have an id of its own")
         found = (
             datasets.InputExample(guid, item.text, None, item.label)
             for guid, item in marked.items()
@@ -65,11 +71,24 @@ def read(
         "text_b_column": options.text_b_column,
         "label_map": options.label_map,
     }
+    column = options.labels
+    if column is not None:
+        project.usual_column(options.data_file, header, "--labels", [column])
+    elif "label" in header:
+        column = "label"
     config = options_lib.DataConfig.model_validate(columns)
-    examples = datasets.FileProcessor(config, labels).examples(
-        str(options.data_file), "test", options.labels if options.labels in header else None
-    )
+    reader = datasets.FileProcessor(config, labels)
+    examples = _told_apart(reader.examples(str(options.data_file), "test", column))
     return itertools.islice(examples, options.max_examples), {}
+
+
+def _told_apart(examples: Iterable[datasets.InputExample]) -> Iterator[datasets.InputExample]:
+    seen = set()
+    for example in examples:
+        if example.guid in seen:
+            raise ValueError(f"every text must have an id of its own, got {example.guid!r} twice")
+        seen.add(example.guid)
+        yield example
 
 
 def settings_of(
@@ -81,10 +100,11 @@ def settings_of(
         "weights_sha256": weights,
         "data": source.name,
         "data_sha256": _sha256(source),
+        "columns": [options.text_column, options.text_b_column, options.labels, options.label_map],
         "methods": list(options.methods),
         "records_sha256": [_sha256(path) for path in options.records],
         "protocols": {
-            name: {"removal": faithfulness.PROTOCOLS[name].removal} for name in options.protocols
+            protocol.name: {"removal": protocol.removal} for protocol in protocols_of(options)
         },
         "draws": options.draws,
         "seed": options.seed,
@@ -92,6 +112,14 @@ def settings_of(
         "sanity_examples": options.sanity_examples,
         "rationale": str(top_k),
     }
+
+
+def protocols_of(options: argparse.Namespace) -> list[faithfulness.Protocol]:
+    """Return the protocols, with the removal that --removal asks for."""
+    chosen = [faithfulness.PROTOCOLS[name] for name in options.protocols]
+    if options.removal is None:
+        return chosen
+    return [protocol._replace(removal=options.removal) for protocol in chosen]
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -108,18 +136,20 @@ def sides_of(options: argparse.Namespace) -> evaluation.Sides:
             others.setdefault(record.guid, []).append(record)
     if not options.sanity_examples:
         return evaluation.Sides(explainer, predictor, others=others)
-    layers = predictor.layers
+    layers, seed = predictor.layers, options.seed
 
-    def altered(alter: alterations.Alter) -> Any:
+    def altered(alter: alterations.Alter) -> explainer_lib.Explainer:
         return model.load_explainer(options.model_dir, options.methods, alter=alter)
 
+    randomised = {
+        f"top_{count}_of_{layers}": altered(alterations.randomised(count, seed))
+        for count in dict.fromkeys((0, layers // 2, layers))
+    }
+    randomised["all"] = altered(alterations.randomised(layers, seed, embeddings=True))
     return evaluation.Sides(
         explainer,
         predictor,
-        {
-            f"top_{count}_of_{layers}": altered(alterations.randomised(count, options.seed))
-            for count in dict.fromkeys((0, layers // 2, layers))
-        },
+        randomised,
         [altered(alterations.nearby(RADIUS, options.seed + index)) for index in range(NEARBY)],
         others,
     )
@@ -131,9 +161,23 @@ def weigh_heads(options: argparse.Namespace, predictor: predictor_lib.Predictor)
     texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
     rows = [units.ids for units in predictor.units(texts)]
     targets = predictor.logits(rows).argmax(axis=1).tolist()
-    by_gradient = np.abs(predictor.head_importance(rows, targets))
-    by_ablation = model.head_ablation(options.model_dir, rows, targets, precision=options.precision)
-    return results_lib.of_heads({"gradient": by_gradient, "ablation": by_ablation}, options.seed)
+    ways = {
+        "gradient": predictor.head_importance(rows, targets),
+        "ablation": model.head_ablation(options.model_dir, rows, targets),
+    }
+    return results_lib.of_heads({way: np.abs(found) for way, found in ways.items()}, options.seed)
+
+
+def polarity_of(
+    options: argparse.Namespace, labels: Sequence[str]
+) -> tuple[str, dict[str, float]] | None:
+    """Return the lexicon, and the class that it speaks for or against."""
+    if not options.lexicon:
+        return None
+    name = options.lexicon_class or labels[-1]
+    if name not in labels:
+        raise ValueError(f"--lexicon_class must be one of {', '.join(labels)}; got {name!r}")
+    return name, corpus.read_lexicon(*options.lexicon)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -142,12 +186,12 @@ def main(options: argparse.Namespace) -> None:
     sides = sides_of(options)
     labels = sides.predictor.labels
     examples, marked = read(options, labels)
-    polarity = corpus.read_lexicon(*options.lexicon) if options.lexicon else None
-    top_k = rationales.TopK(options.top_k or 5)
-    if marked and not options.top_k:
-        top_k = rationales.TopK(rationales.lengths(marked.values()).mean_tokens)
+    polarity = polarity_of(options, labels)
+    lengths = rationales.lengths(marked.values())
+    mean = lengths.mean_tokens if lengths.marked else 5  # as HateXplain, where nobody marked a word
+    top_k = rationales.TopK(mean if options.top_k is None else options.top_k)
     plan = evaluation.Plan(
-        [faithfulness.PROTOCOLS[name] for name in options.protocols],
+        protocols_of(options),
         options.draws,
         options.seed,
         options.sanity_examples,
@@ -155,20 +199,26 @@ def main(options: argparse.Namespace) -> None:
     )
     lines = options.output.with_suffix(".lines.jsonl")
     settings = settings_of(options, sides.predictor.weights_sha256, top_k)
-    measured = evaluation.run(sides, plan, examples, marked, lines, settings)
+    measured = evaluation_files.run(sides, plan, examples, marked, lines, settings)
     total = options.max_examples or len(marked) or None
     shown = tqdm.tqdm(measured, "measuring", total=total, unit="text", disable=None)
     results = results_lib.summarise(shown, settings)
-    records = evaluation.records(evaluation.lines_of(lines), labels)
-    results |= results_lib.of_words(records, labels, polarity, seed=options.seed)
+    if not marked:  # such data sets are collections of what should not be repeated
+        found = evaluation_files.lines_of(lines, results["texts"])
+        records = evaluation_files.records(found, labels)
+        results |= results_lib.of_words(
+            records, polarity, min_count=options.min_count, seed=options.seed
+        )
     if options.head_examples:
         results |= weigh_heads(options, sides.predictor)
-    evaluation.save(results, options.output)
+    evaluation_files.save(results, options.output)
     title = f"Explanations of {options.model_dir}"
     written = [options.output, evaluation_gallery.write_tables(results, options.output, title)]
     written += evaluation_gallery.draw(results, lines, options.output, labels)
     if marked:
-        written += evaluation_gallery.write_eraser(lines, options.output, labels, marked, top_k)
+        written += evaluation_gallery.write_eraser(
+            results, lines, options.output, labels, marked, top_k
+        )
     for path in written:
         print(path)
 
@@ -200,8 +250,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods",
         type=names(list(methods.METHODS)),
-        default="all",
-        help=f"with commas, or all: {', '.join(methods.METHODS)}",
+        default=[name for name, method in methods.METHODS.items() if not method.needs_logit],
+        help=f"with commas, or all: {', '.join(methods.METHODS)} (all but the LRP family, which is patented)",
     )
     parser.add_argument(
         "--records",
@@ -215,6 +265,9 @@ def _parser() -> argparse.ArgumentParser:
         type=names(list(faithfulness.PROTOCOLS)),
         default="all",
         help=f"with commas, or all: {', '.join(faithfulness.PROTOCOLS)}",
+    )
+    parser.add_argument(
+        "--removal", choices=get_args(removal.Removal), help="of all protocols (each its own)"
     )
     parser.add_argument("--max_examples", type=int, help="only the first so many")
     parser.add_argument(
@@ -246,10 +299,14 @@ def _add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("POSITIVE", "NEGATIVE"),
         help="words that speak for the last class and against it, one a line",
     )
+    parser.add_argument("--lexicon_class", help="that they speak for or against (the last)")
+    parser.add_argument(
+        "--min_count", type=int, default=5, help="times that a word of a table stands in them (5)"
+    )
     parser.add_argument("--text_column", help="unset: text, sentence or review")
     parser.add_argument("--text_b_column", help="of the second text, for pairs")
     parser.add_argument(
-        "--labels", metavar="COLUMN", default="label", help="of the true labels (label)"
+        "--labels", metavar="COLUMN", help="of the true labels (label, if there is one)"
     )
     parser.add_argument("--label_map", help="what its values mean, as 0=negative,1=positive")
 
@@ -267,6 +324,7 @@ def cli_main(arguments: list[str] | None = None) -> int:
         ("sanity_examples", 0),
         ("head_examples", 0),
         ("draws", 1),
+        ("min_count", 1),
     ):
         if (value := getattr(options, name)) is not None and value < least:
             parser.error(f"--{name} must be at least {least}, got {value}")

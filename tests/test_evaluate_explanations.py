@@ -83,7 +83,10 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert status == 0, log
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["settings"]["rationale"] == "1 tokens"
-    (first, _) = (tmp_path / "out" / "e_attention_last.eraser.jsonl").read_text().splitlines()
+    folder = tmp_path / "out" / "e_eraser"
+    (first, _) = (folder / "attention_last.jsonl").read_text().splitlines()
+    assert (folder / "docs" / "b").read_text() == "it was dull\n"
+    assert "words" not in results
     prediction = json.loads(first)
     assert prediction["annotation_id"] == "a"
     assert len(prediction["rationales"][0]["soft_rationale_predictions"]) == 2

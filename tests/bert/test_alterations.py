@@ -26,15 +26,16 @@ def values():
 
 
 @pytest.mark.parametrize(
-    ("layers", "kept"),
+    ("layers", "embeddings", "kept"),
     [
-        (0, ["bert/embeddings", *(f"bert/encoder/layer_{index}/" for index in (0, 1, 2))]),
-        (2, ["bert/embeddings", "bert/encoder/layer_0/"]),
-        (3, ["bert/embeddings"]),
+        (0, False, ["bert/embeddings", *(f"bert/encoder/layer_{index}/" for index in (0, 1, 2))]),
+        (2, False, ["bert/embeddings", "bert/encoder/layer_0/"]),
+        (3, False, ["bert/embeddings"]),
+        (3, True, ["nothing"]),
     ],
 )
-def test_layers_are_drawn_anew_from_the_top(values, layers, kept):
-    found = alterations.randomised(layers, seed=7)(values, CONFIG)
+def test_layers_are_drawn_anew_from_the_top(values, layers, embeddings, kept):
+    found = alterations.randomised(layers, seed=7, embeddings=embeddings)(values, CONFIG)
     assert found.keys() == values.keys()
     for name, value in found.items():
         is_kept = name.startswith(tuple(kept))

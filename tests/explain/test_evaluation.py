@@ -8,6 +8,7 @@ import pytest
 from bert import alterations
 from bert import datasets
 from explain import evaluation
+from explain import evaluation_files
 from explain import faithfulness
 from explain import model
 from explain import rationales
@@ -116,11 +117,11 @@ def test_what_people_marked_is_compared_word_by_word(sides, examples):
 
 @pytest.fixture
 def run(sides, monkeypatch):
-    monkeypatch.setattr(evaluation, "_TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(evaluation_files, "_TEXTS_AT_ONCE", 2)
     plan = evaluation.Plan([faithfulness.PROTOCOLS["decompx"]], draws=2, sanity_texts=3)
 
     def run(examples, path, **settings):
-        return list(evaluation.run(sides, plan, examples, {}, path, {"seed": 0} | settings))
+        return list(evaluation_files.run(sides, plan, examples, {}, path, {"seed": 0} | settings))
 
     return run
 
@@ -132,14 +133,14 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_one_that_was_not(run, exampl
     content = cut.read_bytes()
     cut.write_bytes(content[: content.rstrip().rfind(b"\n") + 30])  # the last line half written
     found = run(examples, cut)
-    assert found[:3] == expected[:3] == list(evaluation.lines_of(whole))[:3]
+    assert found[:3] == expected[:3] == list(evaluation_files.lines_of(whole))[:3]
     for line, other in zip(found, expected, strict=True):  # other batches round otherwise
         assert line["guid"] == other["guid"]
         for method, measures in line["measures"].items():
             aopc = other["measures"][method]["decompx"]["aopc"]
             assert measures["decompx"]["aopc"] == pytest.approx(aopc, abs=1e-5)
     assert len(cut.read_bytes().splitlines()) == 6
-    assert [line["guid"] for line in evaluation.lines_of(whole)] == [e.guid for e in examples]
+    assert [line["guid"] for line in evaluation_files.lines_of(whole)] == [e.guid for e in examples]
 
 
 def test_a_finished_file_is_read_and_fewer_examples_are_its_first(run, examples, tmp_path, sides):
@@ -148,6 +149,13 @@ def test_a_finished_file_is_read_and_fewer_examples_are_its_first(run, examples,
     before = path.read_bytes()
     assert [line["guid"] for line in run(examples[:3], path)] == ["g0", "g1", "g2"]
     assert path.read_bytes() == before
+
+
+def test_a_file_whose_first_line_was_cut_is_begun_anew(run, examples, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"settings": {"se')
+    assert len(run(examples[:2], path)) == 2
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tmp_path):
@@ -172,6 +180,15 @@ def test_explanations_made_elsewhere_are_measured_beside_ours(sides, examples):
     assert of["elsewhere"]["deletion"]["curve"] != of["gradient_x_input"]["deletion"]["curve"]
     assert line["scores"]["elsewhere"] == [-score for score in line["scores"]["gradient_x_input"]]
     assert "random_logit" not in of["elsewhere"]
+    for change, told in (
+        ({"target": "so-so"}, r"must be of the model's answer '\w[\w-]*', got 'so-so'"),
+        ({"method": "rollout"}, r"by rollout must be the only one by that name"),
+    ):
+        wrong = {"g0": [dataclasses.replace(others["g0"][0], **change)]}
+        with pytest.raises(ValueError, match=told):
+            list(evaluation.measure(sides._replace(others=wrong), PLAN, examples, {}))
+    with pytest.raises(ValueError, match=r"an explanation of every text, got none of 'g0'"):
+        list(evaluation.measure(sides._replace(others={"x": []}), PLAN, examples, {}))
     shorter = {"g0": [dataclasses.replace(ours[1], guid="g0", method="elsewhere")]}
     with pytest.raises(ValueError, match=r"'g0' by elsewhere must be of the 5 words .* got 1"):
         list(evaluation.measure(sides._replace(others=shorter), PLAN, examples, {}))

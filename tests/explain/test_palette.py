@@ -93,6 +93,28 @@ def test_the_colour_blind_tell_towards_from_away(scale, blindness):
         assert np.linalg.norm(towards - away) > 40 * share
 
 
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_the_colour_blind_tell_heads_apart(blindness):
+    apart = [
+        np.linalg.norm(seen(one, blindness) - seen(other, blindness))
+        for one, other in itertools.combinations(palette.HEADS, 2)
+    ]
+    assert min(apart) > 15  # six times what an eye just sees
+
+
+@pytest.mark.parametrize("card", [palette.PAGE["card"], palette.DARK_PAGE["card"]])
+def test_lines_of_heads_stand_out_from_both_pages(card):
+    # WCAG 2.1, 1.4.11: 3 for what is no text
+    assert all(palette.contrast(card, colour) >= 3 for colour in palette.HEADS)
+
+
+@pytest.mark.parametrize("page", [palette.PAGE, palette.DARK_PAGE])
+def test_text_is_readable_on_both_pages(page):
+    for text in ("ink", "soft", "wrong"):
+        assert palette.contrast(page["card"], page[text]) >= 4.5
+        assert palette.contrast(page["page"], page[text]) >= 4.5
+
+
 @signed_scales
 def test_equal_scores_of_both_signs_stand_out_about_as_much(scale):
     middle = scale(0.0)[0]

@@ -37,16 +37,9 @@ def test_the_removals_that_keep_positions_differ_in_stand_in_and_in_whether_it_i
     assert removal.without(PAIR, [1, 3], kind) == removal.Ids(ids, PAIR.ids.segment_ids, input_mask)
 
 
-def test_only_some_words_is_the_text_without_all_others():
-    assert removal.only(PAIR, {1}, "delete").input_ids == (CLS, 12, 13, SEP, SEP)
-    for kind in KINDS:
-        assert removal.only(PAIR, {0, 2}, kind) == removal.without(PAIR, {1, 3}, kind)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_removing_nothing_changes_nothing(kind):
     assert removal.without(PAIR, set(), kind) == PAIR.ids
-    assert removal.only(PAIR, range(4), kind) == PAIR.ids
 
 
 @hypothesis.given(strategies.sets(strategies.integers(0, 3)), strategies.sampled_from(KINDS))
@@ -60,14 +53,11 @@ def test_a_text_counts_its_words_and_may_have_none():
     assert PAIR.word_count == 4
     empty = removal.Units(removal.Ids((CLS, SEP), (0, 0), (1, 1)), (-1, -1), PAD, MASK)
     assert empty.word_count == 0
-    assert removal.only(empty, [], "delete") == empty.ids
 
 
 def test_what_cannot_be_removed_is_named():
     with pytest.raises(ValueError, match=r"indices from 0 to 3, got \[-1, 4\]"):
         removal.without(PAIR, {4, 2, -1}, "pad")
-    with pytest.raises(ValueError, match=r"indices from 0 to 3, got \[9\]"):
-        removal.only(PAIR, {9}, "delete")
     with pytest.raises(ValueError, match=r"one of delete, mask, pad, pad_attended; got 'unk'"):
         removal.without(PAIR, {1}, "unk")
     with pytest.raises(ValueError, match=r"'mask' needs \[MASK\].*take 'delete'"):

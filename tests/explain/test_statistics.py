@@ -79,8 +79,10 @@ def test_the_p_value_is_small_where_the_interval_leaves_out_0_and_near_the_t_tes
 def test_the_p_value_is_1_without_a_difference_and_never_0():
     same = statistics.paired_difference([0.25] * 5, [0.25] * 5, 0)
     assert same.p == 1.0
-    apart = statistics.paired_difference([0.75] * 5, [0.25] * 5, 0)
+    apart = statistics.paired_difference([0.75] * 15, [0.25] * 15, 0)
     assert apart.p == pytest.approx(2 / 2001)
+    few = statistics.paired_difference([0.75] * 5, [0.25] * 5, 0)
+    assert few.p == 2 / 2**5  # one of 32 ways to give five differences a sign, and its mirror image
     nothing = statistics.paired_difference([np.nan], [1.0], 0)
     assert np.isnan(nothing.p)
 
@@ -133,3 +135,11 @@ def test_correlations_are_scipys_and_nan_where_there_is_nothing_to_correlate(our
 def test_tau_b_by_hand():
     # pairs: 01 concordant, 02 concordant, 12 tied in b: (2 - 0) / sqrt(3 * 2)
     assert statistics.kendall_tau_b([1, 2, 3], [1, 4, 4]) == pytest.approx(2 / np.sqrt(6))
+
+
+def test_many_comparisons_need_smaller_p_values_by_holms_steps():
+    assert statistics.holm([0.01, 0.04, np.nan, 0.03, 0.005]) == pytest.approx(
+        [0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True
+    )
+    assert statistics.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
+    assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]

@@ -154,3 +154,20 @@ def test_in_bfloat16_steps_are_not_doubled_for_what_rounding_leaves_open(folder)
     for half, whole in zip(halves, wholes, strict=True):
         assert half.checks["steps"] <= 2 * whole.checks["steps"]
         assert half.checks["passed"]
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion", "random"])
+def test_methods_with_loops_refuse_xla_in_one_line(folder, method):
+    with pytest.raises(ValueError, match=rf"^engine must be 'tensorflow' for {method}, whose"):
+        model.load_explainer(folder, [method], engine="xla")
+
+
+def test_the_other_methods_say_the_same_when_compiled_by_xla(folder):
+    asked = [*FIVE, "rollout", "lat", "attention_first"]
+    plain, compiled = (
+        model.load_explainer(folder, asked, engine=engine)(TEXTS)
+        for engine in ("tensorflow", "xla")
+    )
+    for one, other in zip(plain, compiled, strict=True):
+        size = np.abs(one.token_scores).max()
+        np.testing.assert_allclose(other.token_scores, one.token_scores, atol=1e-4 * size)
