@@ -144,15 +144,6 @@ def word_scores(
     }
 
 
-def pool(scores: Iterable[WordScores]) -> WordScores:
-    """Join the scores of several classes, as BERT-LRP's word tables do; of use where scores have no sign."""
-    joined: dict[str, list[npt.NDArray[np.float32]]] = {}
-    for words in scores:
-        for word, values in words.items():
-            joined.setdefault(word, []).append(values)
-    return {word: np.concatenate(values) for word, values in joined.items()}
-
-
 def word_means(scores: WordScores, min_count: int = 1) -> dict[str, float]:
     """Return the mean score of each word that stands at least `min_count` times in the texts."""
     return {

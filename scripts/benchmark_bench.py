@@ -72,7 +72,10 @@ class Bench:
         return self.side("ours", case, precision=precision, engine=self.settings.engine, **options)
 
     def fresh(self, name: str, case: str, **options: Any) -> benchmark_turns.Ask | None:
-        """Return how a new process is asked each time; `import` is the time until it answers at all."""
+        """Return how a new process is asked each time.
+
+        `import` is the time until it answers at all, `all` until its first text is answered.
+        """
         if self.side(name, "versions") is None:
             return None
 
@@ -82,7 +85,7 @@ class Bench:
             begun = benchmark_processes.timed(lambda: worker.ask("versions"))
             answer = worker.ask(case, **options)
             worker.close()
-            return {**answer, "import": begun}
+            return {**answer, "import": begun, "all": begun + answer["load"] + answer["first"]}
 
         return ask
 

@@ -53,19 +53,8 @@ class Ours:
         self._explainers: dict[str, explainer_lib.Explainer] = {}
 
     @functools.cached_property
-    def _material(self) -> dict[str, Any]:
-        path = self._folder / benchmark_material.MATERIAL
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-
-    def _texts(self, texts: str, count: int) -> list[str]:
-        found: list[str] = self._material[texts][:count]
-        return found
-
-    def _pool(self, start: int, count: int) -> list[str]:
-        """Return texts one after the other, from the first again where there are no more."""
-        pool = self._material["pool"]
-        return [pool[index % len(pool)] for index in range(start, start + count)]
+    def _material(self) -> benchmark_processes.Material:
+        return benchmark_processes.Material(self._folder / benchmark_material.MATERIAL)
 
     @functools.cached_property
     def _parts(self) -> model_folder.Parts:
@@ -106,14 +95,14 @@ class Ours:
     def probabilities(self, texts: str, count: int, **settings: str) -> benchmark_processes.Answer:
         """Return the answers themselves, for the two sides to be compared."""
         explainer = self._explainer(["attention_last"], settings)
-        found = explainer.probabilities(self._texts(texts, count))
+        found = explainer.probabilities(self._material.texts(texts, count))
         return {"probabilities": np.asarray(found, float).tolist()}
 
     def predict(
         self, texts: str, count: int, returned: str = "", **settings: str
     ) -> benchmark_processes.Answer:
         """Time probabilities; with `returned`, whole records with words, spans and attention."""
-        chosen = self._texts(texts, count)
+        chosen = self._material.texts(texts, count)
         explainer = self._explainer(
             ["attention_last"], settings, returned="all" if returned == "all" else ""
         )
@@ -131,7 +120,7 @@ class Ours:
 
     def estimator(self, texts: str, count: int, returned: str = "") -> benchmark_processes.Answer:
         """Time Estimator.predict, which builds its graph and reads its weights in every call."""
-        chosen = self._texts(texts, count)
+        chosen = self._material.texts(texts, count)
         model = model_lib.load_bert_model(
             self._material["model"], attn_processor_fn=_PROCESSORS[returned]
         )
@@ -156,7 +145,7 @@ class Ours:
 
     def tokenize(self, form: str, start: int, count: int) -> benchmark_processes.Answer:
         """Time ids and spans of texts, in one of our forms."""
-        chosen, tokenizer, parts = self._pool(start, count), self._tokenizer, self._parts
+        chosen, tokenizer, parts = self._material.pool(start, count), self._tokenizer, self._parts
         pairs = [(text, None) for text in chosen]
         longest = parts.record.max_seq_length
         forms: dict[str, Callable[[], object]] = {
@@ -190,7 +179,7 @@ class Ours:
     ) -> benchmark_processes.Answer:
         """Time explanations; the answer tells the largest gap and number of steps too."""
         explainer = self._explainer(methods, settings, options=options)
-        chosen = self._texts(texts, count)
+        chosen = self._material.texts(texts, count)
         start = time.perf_counter()
         records = explainer(chosen)
         seconds = time.perf_counter() - start
@@ -202,7 +191,7 @@ class Ours:
         """Time the steps of an epoch of fine-tuning; the first, in which the graph is built, do not count."""
         examples = [
             datasets.InputExample(str(index), text, None, "01"[index % 2])
-            for index, text in enumerate(self._pool(0, steps * batch_size))
+            for index, text in enumerate(self._material.pool(0, steps * batch_size))
         ]
         output = pathlib.Path(tempfile.mkdtemp(dir=self._folder))
         options = options_lib.RunConfig.parse(
@@ -237,17 +226,17 @@ class Ours:
             explainer = self._explainer(["attention_last"], settings, returned="last")
             return [(record.probabilities, record.attention) for record in explainer(texts)]
 
-        return benchmark_agreement.measure(ask, self._pool(0, count))
+        return benchmark_agreement.measure(ask, self._material.pool(0, count))
 
     def startup(self, calls: int, **settings: str) -> benchmark_processes.Answer:
         """Time a new process: reading the weights, the first text, and texts after it."""
         start = time.perf_counter()
         explainer = self._explainer(["attention_last"], settings)
         loaded = time.perf_counter()
-        explainer(self._texts("128", 1))
+        explainer(self._material.texts("128", 1))
         answer = {"load": loaded - start, "first": time.perf_counter() - loaded}
         for tokens in benchmark_material.LENGTHS:
-            text = self._texts(str(tokens), 1)
+            text = self._material.texts(str(tokens), 1)
             work = functools.partial(explainer, text)
             taken = [benchmark_processes.timed(work) for _ in range(calls)]
             answer |= benchmark_processes.percentiles(taken, str(tokens))
@@ -256,7 +245,7 @@ class Ours:
     def single(self, calls: int, *, is_bare: bool, **settings: str) -> benchmark_processes.Answer:
         """Time one warm text of 128 tokens: the product's call, or what of it is the graph's own."""
         explainer = self._explainer(["attention_last"], settings)
-        text = self._texts("128", 1)
+        text = self._material.texts("128", 1)
         work: Callable[[], object] = functools.partial(explainer.probabilities, text)
         if is_bare:
             graph = explainer._warm.prediction_graph  # the very graph of the product's call
@@ -278,7 +267,7 @@ class Ours:
     def command(self, count: int) -> benchmark_processes.Answer:
         """Time the whole of run_classifier --do_predict, from the shell to the files."""
         table = self._folder / f"command-{count}.tsv"
-        _write_table(table, self._texts("texts", count))
+        _write_table(table, self._material.texts("texts", count))
         return self._command(table, f"--max_seq_length={self._parts.record.max_seq_length}")
 
     def _command(self, table: pathlib.Path, *more: str) -> dict[str, float]:
@@ -298,7 +287,7 @@ class Ours:
 
     def payload(self, texts: str) -> benchmark_processes.Answer:
         """Return what leaves the model, or is written, for the attention of one text, in bytes."""
-        text = self._texts(texts, 1)
+        text = self._material.texts(texts, 1)
         whole = self._explainer(["attention_last"], {}, returned="all")(text)[0].attention
         record = self._explainer(["attention_last"], {})(text)[0]
         assert whole is not None

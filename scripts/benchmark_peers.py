@@ -9,7 +9,6 @@ Leaves to others: Captum and LXT (`benchmark_captum_lxt`).
 import csv
 import functools
 import itertools
-import json
 import pathlib
 import sys
 import tempfile
@@ -80,17 +79,8 @@ class Peers:
         self._models: dict[str, Any] = {}
 
     @functools.cached_property
-    def _material(self) -> Any:
-        return json.loads((self._folder / "material.json").read_text(encoding="utf-8"))
-
-    def _texts(self, texts: str, count: int) -> list[str]:
-        found: list[str] = self._material[texts][:count]
-        return found
-
-    def _pool(self, start: int, count: int) -> list[str]:
-        """Return texts one after the other, from the first again where there are no more."""
-        pool = self._material["pool"]
-        return [pool[index % len(pool)] for index in range(start, start + count)]
+    def _material(self) -> benchmark_processes.Material:
+        return benchmark_processes.Material(self._folder / "material.json")
 
     @functools.cached_property
     def _tokenizer(self) -> Any:
@@ -119,14 +109,14 @@ class Peers:
 
     def probabilities(self, texts: str, count: int, precision: str) -> benchmark_processes.Answer:
         """Return the answers themselves, for the two sides to be compared."""
-        found = self._predict(self._texts(texts, count), "expert", "", precision)
+        found = self._predict(self._material.texts(texts, count), "expert", "", precision)
         return {"probabilities": [row[0].tolist() for row in found]}
 
     def predict(
         self, texts: str, count: int, recipe: Recipe, precision: str, returned: str = ""
     ) -> benchmark_processes.Answer:
         """Time texts to probabilities and attention rows, or every layer's attention as arrays."""
-        chosen = self._texts(texts, count)
+        chosen = self._material.texts(texts, count)
         if returned == "all":
             work = lambda: self._every_layer(chosen, precision, recipe == "expert")  # noqa: E731
         elif recipe == "out of the box":
@@ -187,7 +177,7 @@ class Peers:
     def _openvino(self, model: torch.nn.Module, precision: str) -> Callable[..., list[Any]]:
         import openvino
 
-        example = next(self._batches(self._texts("32", 2), is_sorted=True)).tensors
+        example = next(self._batches(self._material.texts("32", 2), is_sorted=True)).tensors
         names = ("input_ids", "attention_mask", "token_type_ids")
         converted = openvino.convert_model(model, example_input=tuple(example[n] for n in names))
         settings = {
@@ -199,7 +189,11 @@ class Peers:
 
     def tokenize(self, form: str, start: int, count: int) -> benchmark_processes.Answer:
         """Time ids and offsets by the fast tokenizer, or ids by the slow one, google-research's code."""
-        chosen, fast, slow = self._pool(start, count), self._tokenizer, self._slow_tokenizer
+        chosen, fast, slow = (
+            self._material.pool(start, count),
+            self._tokenizer,
+            self._slow_tokenizer,
+        )
         cut = {"truncation": True, "return_offsets_mapping": True}
         forms: dict[str, Callable[[], object]] = {
             "fast": lambda: fast(chosen, **cut),
@@ -245,7 +239,9 @@ class Peers:
         return benchmark_captum_lxt.attn_lrp(self._model("sdpa", "float32"), inputs)
 
     def _inputs(self, texts: str, count: int = 1) -> tuple[torch.Tensor, ...]:
-        batch = self._tokenizer(self._texts(texts, count), truncation=True, return_tensors="pt")
+        batch = self._tokenizer(
+            self._material.texts(texts, count), truncation=True, return_tensors="pt"
+        )
         return batch["input_ids"], batch["token_type_ids"], batch["attention_mask"]
 
     def train(
@@ -257,7 +253,7 @@ class Peers:
         ends = []
         for step in range(steps):
             batch = self._tokenizer(
-                self._pool(step * batch_size, batch_size),
+                self._material.pool(step * batch_size, batch_size),
                 truncation=True,
                 padding=True,
                 return_tensors="pt",
@@ -275,7 +271,7 @@ class Peers:
     def agreement(self, count: int) -> benchmark_processes.Answer:
         """Compare probabilities and attention rows in both precisions."""
         ask = lambda texts, precision: self._predict(texts, "expert", "last", precision)  # noqa: E731
-        return benchmark_agreement.measure(ask, self._pool(0, count))
+        return benchmark_agreement.measure(ask, self._material.pool(0, count))
 
     def startup(self, calls: int, precision: str) -> benchmark_processes.Answer:
         """Time a new process: reading weights and tokenizer, the first text, and texts after it."""
@@ -283,10 +279,10 @@ class Peers:
         self._expert("expert", True, precision)
         assert self._tokenizer
         loaded = time.perf_counter()
-        self._predict(self._texts("128", 1), "expert", "last", precision)
+        self._predict(self._material.texts("128", 1), "expert", "last", precision)
         answer = {"load": loaded - start, "first": time.perf_counter() - loaded}
         for tokens in ("32", "128", "512"):
-            text = self._texts(tokens, 1)
+            text = self._material.texts(tokens, 1)
             work = functools.partial(self._predict, text, "expert", "last", precision)
             taken = [benchmark_processes.timed(work) for _ in range(calls)]
             answer |= benchmark_processes.percentiles(taken, tokens)
@@ -311,7 +307,9 @@ class Peers:
         """Return what leaves transformers for the attention of one text, and BertViz's page, in bytes."""
         import bertviz
 
-        inputs = self._tokenizer(self._texts(texts, 1), truncation=True, return_tensors="pt")
+        inputs = self._tokenizer(
+            self._material.texts(texts, 1), truncation=True, return_tensors="pt"
+        )
         with torch.inference_mode():
             layers = self._model("eager", "float32")(**inputs, output_attentions=True).attentions
         tokens = self._tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])

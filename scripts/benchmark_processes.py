@@ -33,6 +33,28 @@ _SKIPPED = 4  # ends: the first that counts begins at the fifth
 _FLAGS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
 
 
+class Material:
+    """What both sides of a benchmark work on, as `benchmark_material` wrote it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        """Read the file."""
+        self._found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+
+    def __getitem__(self, name: str) -> Any:
+        """Return what goes by a name."""
+        return self._found[name]
+
+    def texts(self, name: str, count: int) -> list[str]:
+        """Return the first texts of that name."""
+        found: list[str] = self._found[name][:count]
+        return found
+
+    def pool(self, start: int, count: int) -> list[str]:
+        """Return texts one after the other, from the first again where there are no more."""
+        pool = self._found["pool"]
+        return [pool[index % len(pool)] for index in range(start, start + count)]
+
+
 class Unavailable(Exception):
     """A side cannot run a case; the message says why."""
 

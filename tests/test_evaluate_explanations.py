@@ -1,9 +1,13 @@
 """The command that measures explanations, on a tiny classifier."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
+from explain import explanation
+from explain import model
 from scripts import evaluate_explanations
 from tests.explain import classifier_folder
 
@@ -94,6 +98,48 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert {"auprc", "token_f1", "iou_f1", "eraser_iou_f1", "average_precision"} <= metrics
 
 
+def test_fewer_texts_than_were_measured_are_the_first_everywhere(evaluate, tmp_path):
+    assert evaluate("--min_count", "1")[0] == 0
+    assert evaluate("--min_count", "1", "--max_examples", "2")[0] == 0
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    assert results["texts"] == 2
+    counts = [
+        row["n"]
+        for classes in results["words"].values()
+        for sides in classes.values()
+        for row in sides["top"]
+        if row["word"] == "dull"
+    ]
+    assert set(counts) == {1}
+
+
+def test_a_lexicon_heads_a_removal_and_explanations_made_elsewhere(evaluate, folder, tmp_path):
+    for name, words in (("good", "fine\n"), ("bad", "dull\nwas\n")):
+        (tmp_path / f"{name}.txt").write_text(words)
+    texts = [line.split("\t")[0] for line in TABLE.splitlines()[1:]]
+    made = model.load_explainer(folder, ["gradient_sensitivity"])(texts)
+    explanation.save_jsonl(
+        [
+            dataclasses.replace(record, guid=f"test-{line}", method="elsewhere")
+            for line, record in enumerate(made, start=2)
+        ],
+        tmp_path / "elsewhere.jsonl",
+    )
+    status, _, log = evaluate(
+        *("--lexicon", str(tmp_path / "good.txt"), str(tmp_path / "bad.txt")),
+        *("--lexicon_class", "good", "--min_count", "1", "--head_examples", "2"),
+        *("--removal", "pad", "--protocols", "deletion"),
+        *("--records", str(tmp_path / "elsewhere.jsonl")),
+    )
+    assert status == 0, log
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    assert {row["method"] for row in results["rows"]} == {*METHODS.split(","), "elsewhere"}
+    assert results["settings"]["protocols"] == {"deletion": {"removal": "pad"}}
+    assert np.shape(results["heads"]["ablation"]["mean"]) == (2, 3)
+    assert (tmp_path / "out" / "e_heads_gradient.png").is_file()
+    assert results["polarity"].get("attention_last", {"right_sign": None})["right_sign"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
@@ -102,6 +148,8 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
         (["--output", "out/e.csv"], 2, "--output must end in .json, got out/e.csv"),
         (["--methods", "saliency"], 1, "a method must be one of attention_last, "),
         (["--text_column", "review"], 1, "review"),
+        (["--labels", "lable"], 1, "lable"),
+        (["--top_k", "0", "--max_examples", "1"], 1, "k must be above 0"),
         (["--lexicon", "missing.txt", "missing.txt"], 1, "missing.txt"),
     ],
 )

@@ -61,12 +61,6 @@ def test_methods_and_classes_are_kept_apart(build_record):
     }
 
 
-def test_classes_can_be_joined_occurrence_by_occurrence():
-    one = {"a": np.array([1, 2], np.float32), "b": np.array([5], np.float32)}
-    joined = corpus.pool([one, {"a": np.array([6], np.float32)}])
-    assert corpus.word_means(joined) == {"a": 3.0, "b": 5.0}
-
-
 def test_a_score_that_is_no_number_is_refused_with_its_record(build_record):
     record = build_record("fine", guid="test-7", scores=[0, np.nan, 0], method="cp_lrp")
     with pytest.raises(ValueError, match=r"finite numbers .* in 'test-7' by cp_lrp"):
