@@ -97,6 +97,13 @@ def measure(
             strict=True,
         )
     ]
+    for of_text in explained:
+        for record in of_text:
+            if not np.all(np.isfinite(record.scores)):
+                raise ValueError(
+                    f"{record.guid}: scores must be finite numbers, got others by {record.method}; leave that "
+                    "method out"
+                )
     measured = faithfulness.measure(
         cases, plan.protocols, sides.predictor.logits, draws=plan.draws, seed=plan.seed
     )

@@ -50,6 +50,12 @@ class Predictor:
         return self._parts.config.num_hidden_layers
 
     @property
+    def reads(self) -> str:
+        """How much of a text the model reads."""
+        record = self._parts.record
+        return f"{record.truncation} of {record.max_seq_length} tokens"
+
+    @property
     def weights_sha256(self) -> str:
         """Digest of every weight that the model uses."""
         return self._model.weights_sha256

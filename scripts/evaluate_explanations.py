@@ -92,12 +92,14 @@ def _told_apart(examples: Iterable[datasets.InputExample]) -> Iterator[datasets.
 
 
 def settings_of(
-    options: argparse.Namespace, weights: str, top_k: rationales.TopK
+    options: argparse.Namespace, predictor: predictor_lib.Predictor, top_k: rationales.TopK
 ) -> dict[str, Any]:
     """Return whatever the figures depend on."""
     source = options.rationales or options.data_file
     return {
-        "weights_sha256": weights,
+        "weights_sha256": predictor.weights_sha256,
+        "labels": predictor.labels,
+        "reads": predictor.reads,
         "data": source.name,
         "data_sha256": _sha256(source),
         "columns": [options.text_column, options.text_b_column, options.labels, options.label_map],
@@ -110,6 +112,7 @@ def settings_of(
         "seed": options.seed,
         "precision": options.precision,
         "sanity_examples": options.sanity_examples,
+        "nearby": [NEARBY, RADIUS],
         "rationale": str(top_k),
     }
 
@@ -198,7 +201,7 @@ def main(options: argparse.Namespace) -> None:
         top_k,
     )
     lines = options.output.with_suffix(".lines.jsonl")
-    settings = settings_of(options, sides.predictor.weights_sha256, top_k)
+    settings = settings_of(options, sides.predictor, top_k)
     measured = evaluation_files.run(sides, plan, examples, marked, lines, settings)
     total = options.max_examples or len(marked) or None
     shown = tqdm.tqdm(measured, "measuring", total=total, unit="text", disable=None)

@@ -176,7 +176,9 @@ def main(arguments: list[str] | None = None) -> int:
     for split in ("train", "dev", "test"):
         parser.add_argument(f"--{split}", type=pathlib.Path, nargs="+", metavar="FILE", default=[])
     parser.add_argument("--phrases", action="store_true", help="train on every phrase of the trees")
-    parser.add_argument("--dev_fraction", type=float, default=0.1, help="share of train (0.1)")
+    parser.add_argument(
+        "--dev_fraction", type=float, default=0.1, help="share of train, labels balanced (0.1)"
+    )
     parser.add_argument("--max_examples", type=int, help="sample of each set, labels balanced")
     parser.add_argument("--seed", type=int, default=12345, help="of the samples (12345)")
     options = parser.parse_args(arguments)

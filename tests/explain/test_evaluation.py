@@ -192,3 +192,13 @@ def test_explanations_made_elsewhere_are_measured_beside_ours(sides, examples):
     shorter = {"g0": [dataclasses.replace(ours[1], guid="g0", method="elsewhere")]}
     with pytest.raises(ValueError, match=r"'g0' by elsewhere must be of the 5 words .* got 1"):
         list(evaluation.measure(sides._replace(others=shorter), PLAN, examples, {}))
+
+
+def test_scores_that_are_no_numbers_are_told_with_text_and_method(sides, examples):
+    record = sides.explainer(TEXTS[:1])[0]
+    broken = dataclasses.replace(record, method="odd", scores=record.scores * np.float32(np.nan))
+    others = {example.guid: [broken] for example in examples}
+    with pytest.raises(
+        ValueError, match=r"finite numbers, got others by odd; leave that method out"
+    ):
+        list(evaluation.measure(sides._replace(others=others), PLAN, examples[:1], {}))
