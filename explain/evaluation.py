@@ -97,13 +97,8 @@ def measure(
             strict=True,
         )
     ]
-    for of_text in explained:
-        for record in of_text:
-            if not np.all(np.isfinite(record.scores)):
-                raise ValueError(
-                    f"{record.guid}: scores must be finite numbers, got others by {record.method}; leave that "
-                    "method out"
-                )
+    for example, of_text in zip(examples, explained, strict=True):
+        _require_numbers(example.guid, of_text)
     measured = faithfulness.measure(
         cases, plan.protocols, sides.predictor.logits, draws=plan.draws, seed=plan.seed
     )
@@ -141,6 +136,14 @@ def _by_text(
 ) -> list[Sequence[explanation.Explanation]]:
     each = len(found) // max(1, count)
     return [found[start : start + each] for start in range(0, len(found), each or 1)]
+
+
+def _require_numbers(guid: str, records: Sequence[explanation.Explanation]) -> None:
+    for record in records:
+        if not np.all(np.isfinite(record.scores)):
+            raise ValueError(
+                f"{guid}: scores must be finite numbers, got others by {record.method}; leave that method out"
+            )
 
 
 def _comparable(

@@ -44,10 +44,11 @@ def pack(values: Floats, room: int, exact: bool = False) -> Packed:
     """
     heads = values.reshape(-1, *values.shape[2:])
     rows = heads.shape[0] * heads.shape[1]
+    signed = bool(np.min(values) < 0)
     if exact:
         whole = [to_base64(head.astype("<f4")) for head in heads]
-        return Packed({"kind": "float32", "heads": whole}, kept=heads.size, total=heads.size)
-    signed = bool(np.min(values) < 0)
+        data = {"kind": "float32", "signed": signed, "cut": 0.0, "heads": whole}
+        return Packed(data, kept=heads.size, total=heads.size)
     if heads.size + 2 * rows <= room:
         keeps, kind = np.broadcast_to(True, heads.shape), "dense"
     else:

@@ -109,8 +109,8 @@ def neuron_view(
         "keys": packing.to_base64(keys.astype("<f4")),
     }
     note = (
-        "Blue is above 0, orange below; the strips of queries, keys and products each have their own largest number. "
-        "The softmax counts all tokens: a mask or a bias added to the sums does not show here."
+        "Blue is above 0, orange below. The softmax counts all tokens: a mask or a bias added to the sums does not "
+        "show here."
     )
     return _page(_View("neuron", title, [note], _json(data)))
 

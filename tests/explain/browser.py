@@ -82,6 +82,10 @@ class Page:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
+    def focus(self, selector: str) -> None:
+        """Give the keys to the element."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
+
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         for key in keys:

@@ -199,6 +199,7 @@ def test_scores_that_are_no_numbers_are_told_with_text_and_method(sides, example
     broken = dataclasses.replace(record, method="odd", scores=record.scores * np.float32(np.nan))
     others = {example.guid: [broken] for example in examples}
     with pytest.raises(
-        ValueError, match=r"finite numbers, got others by odd; leave that method out"
+        ValueError,
+        match=r"^g0: scores must be finite numbers, got others by odd; leave that method out",
     ):
         list(evaluation.measure(sides._replace(others=others), PLAN, examples[:1], {}))

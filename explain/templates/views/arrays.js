@@ -41,7 +41,10 @@ class Arrays {
   // The largest absolute value of the head: what colours are measured by.
   largest(layer, head) {
     const found = this.head(layer, head);
-    found.largest ??= found.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    if (found.largest === undefined) {
+      found.largest = 0;
+      for (const value of found.values) found.largest = Math.max(found.largest, Math.abs(value));
+    }
     return found.largest;
   }
 

@@ -41,12 +41,12 @@ function shorten(token) {
 function thumbnail(matrix, size, full, shades, pixels = size) {
   const side = Math.min(size, pixels);
   const most = new Float32Array(side * side);
-  matrix.forEach((value, i) => {
-    if (value === 0) return;
+  for (let i = 0; i < matrix.length; i++) {
+    if (matrix[i] === 0) continue;
     const row = Math.floor((Math.floor(i / size) * side) / size);
     const at = row * side + Math.floor(((i % size) * side) / size);
-    if (value > most[at]) most[at] = value;
-  });
+    if (matrix[i] > most[at]) most[at] = matrix[i];
+  }
   const image = new ImageData(side, side);
   most.forEach((value, i) => {
     const [red, green, blue] = shades[full ? Math.round(255 * Math.min(1, value / full)) : 0];
@@ -80,6 +80,7 @@ class Figure {
     const onscroll = () => this.redraw();
     this.stage = element("div", { class: "stage", onscroll }, this.canvas, this.spacer);
     this.status = element("p", { class: "status" });
+    this.scale = element("p", { class: "note" });
     this.table = element("div", { class: "table", hidden: true });
     const behind = { type: "button", "aria-expanded": "false", onclick: () => this.toggleTable() };
     this.toggle = element("button", behind, "Table");
@@ -87,12 +88,13 @@ class Figure {
     const svg = { type: "button", onclick: () => this.saveSvg() };
     const saves = [element("button", png, "Save PNG"), element("button", svg, "Save SVG")];
     const files = element("div", { class: "controls files" }, this.toggle, ...saves);
-    root.append(this.controls, this.stage, this.status, files, this.table);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+    root.append(this.controls, this.stage, this.status, this.scale, files, this.table);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.repaint());
     new ResizeObserver(() => this.redraw()).observe(this.stage);
   }
 
-  // What a view says: its size, its strokes from one height to another, its table, its words, what lies at a point.
+  // What a view says: its size, its strokes from one height to another, its table, its words, its scale, what lies
+  // at a point.
   size() {
     return { width: 0, height: 0 };
   }
@@ -101,6 +103,9 @@ class Figure {
     return { caption: "", head: [], rows: [] };
   }
   say() {
+    return "";
+  }
+  legend() {
     return "";
   }
   at() {
@@ -121,6 +126,7 @@ class Figure {
   tell() {
     const words = this.say();
     this.status.textContent = words;
+    this.scale.textContent = this.legend();
     this.canvas.setAttribute("aria-valuenow", this.chosen ?? 0);
     this.canvas.setAttribute("aria-valuetext", words);
     if (!this.table.hidden) this.fillTable();
@@ -164,6 +170,11 @@ class Figure {
     else if (height > scrollTop + clientHeight - margin) {
       this.stage.scrollTop = height - clientHeight + margin;
     }
+  }
+
+  // All that is seen, in the page's new colours.
+  repaint() {
+    this.redraw();
   }
 
   redraw() {

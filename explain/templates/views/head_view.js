@@ -55,7 +55,7 @@ class HeadView extends Figure {
     if (data.special.length) {
       this.controls.append(tick("leave out special tokens", false, set("hidesSpecial")));
     }
-    this.controls.append(tick("stretch to the largest line", false, set("isStretched")));
+    this.controls.append(tick("stretch attention to its largest line", false, set("isStretched")));
     this.headBoxes = numbered(data.heads).map(([value, words]) => {
       const label = tick(words, value === "0", (isOn) => this.pick(Number(value), isOn));
       label.style.setProperty("--swatch", new Colours(this.root).head(Number(value)));
@@ -200,6 +200,11 @@ class HeadView extends Figure {
     });
   }
 
+  legend() {
+    const dashes = this.array.packed.signed ? "; dashed lines are below 0" : "";
+    return `An opaque line is ${spell(this.full)}${dashes}.`;
+  }
+
   say() {
     if (this.chosen === null)
       return "Point at a token, or use the arrow keys: up and down, left and right for the column.";
@@ -207,6 +212,7 @@ class HeadView extends Figure {
     const named = (token) => `“${this.data.tokens[token]}” (${token})`;
     const told = this.heads.slice(0, 3).map((head) => {
       const weights = this.weightsOf(head);
+      if (weights.every((weight) => weight === null)) return `head ${head + 1}: hidden`;
       const most = weights.reduce(
         (best, weight, i) => (Math.abs(weight) > Math.abs(weights[best]) ? i : best),
         0,

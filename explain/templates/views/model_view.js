@@ -4,16 +4,21 @@
 
 const THUMBNAIL_PX = 64;
 const LARGEST_PX = 620; // side of an enlarged map
-const LABELLED_PX = 10; // a row this high has room for its token
+const LABELLED_PX = 12; // a row this high has room for its token
+const MOST_LABELLED = 48; // tokens
 const MARGIN_PX = 130;
+const FRAME_MS = 12; // of the 16 that a screen gives
 
 // One head, enlarged.
 class MapView extends Figure {
   constructor(root, name, data, array, [layer, head], full) {
     super(root, name, data.tokens.length);
     Object.assign(this, { data, array, layer, head, full, column: 0 });
-    this.cell = Math.max(1, Math.min(24, Math.floor(LARGEST_PX / this.steps)));
-    this.margin = this.cell >= LABELLED_PX ? MARGIN_PX : 0;
+    const isLabelled = this.steps <= MOST_LABELLED;
+    const room = Math.min(LARGEST_PX, Math.round(0.68 * innerHeight));
+    const fits = Math.floor(room / this.steps);
+    this.cell = Math.max(isLabelled ? LABELLED_PX : 1, Math.min(24, fits));
+    this.margin = isLabelled ? MARGIN_PX : 0;
     this.matrix = array.matrix(layer, head);
     this.choose(0);
   }
@@ -70,6 +75,10 @@ class MapView extends Figure {
     });
   }
 
+  legend() {
+    return `The strongest shade is ${spell(this.full, this.array.digits)}.`;
+  }
+
   say() {
     const { tokens } = this.data;
     const weight = spell(this.matrix[this.chosen * this.steps + this.column], this.array.digits);
@@ -92,12 +101,13 @@ class MapView extends Figure {
 class ModelView extends Figure {
   constructor(root, data) {
     super(root, data.title, data.layers * data.heads);
-    Object.assign(this, { data, isShared: false });
+    Object.assign(this, { data, isShared: false, waiting: new Set() });
     this.array = new Arrays(data.arrays.attention, data.heads, data.tokens.length);
     this.controls.append(
       tick("one scale for all heads, 0 to 1", false, (isOn) => {
         this.isShared = isOn;
-        this.redraw();
+        this.tell();
+        this.repaint();
       }),
     );
     const says = `${data.title}; arrow keys choose a head, Enter enlarges it`;
@@ -168,18 +178,29 @@ class ModelView extends Figure {
   }
 
   onSeen(entries) {
-    this.colours = new Colours(this.root);
     for (const { isIntersecting, target } of entries) {
       target.dataset.seen = isIntersecting;
-      if (isIntersecting) target.replaceChildren(this.thumbnail(this.buttons.indexOf(target)));
+      if (isIntersecting) this.waiting.add(target);
+      else this.waiting.delete(target);
     }
+    this.redraw();
   }
 
+  repaint() {
+    for (const button of this.buttons) if (button.dataset.seen === "true") this.waiting.add(button);
+    this.redraw();
+  }
+
+  // As many maps as a frame has time for, then the others.
   draw() {
     this.colours = new Colours(this.root);
-    this.buttons.forEach((button, i) => {
-      if (button.dataset.seen === "true") button.replaceChildren(this.thumbnail(i));
-    });
+    const start = performance.now();
+    for (const button of this.waiting) {
+      button.replaceChildren(this.thumbnail(this.buttons.indexOf(button)));
+      this.waiting.delete(button);
+      if (performance.now() - start > FRAME_MS) break;
+    }
+    if (this.waiting.size) this.redraw();
   }
 
   fullOf(layer, head) {
@@ -233,6 +254,10 @@ class ModelView extends Figure {
       if (!head) painter.text(4, y + THUMBNAIL_PX / 2, `layer ${layer + 1}`, ink);
       if (!layer) painter.text(x, 10, `head ${head + 1}`, ink);
     });
+  }
+
+  legend() {
+    return `The strongest shade of a map is ${this.isShared ? "1" : "its head's largest weight"}.`;
   }
 
   strongest(index) {

@@ -5,7 +5,7 @@
 const NEURON_ROW_PX = 18;
 const TOKEN_PX = 140;
 const HEADER_PX = 3.5 * NEURON_ROW_PX; // the query and the columns' names
-const SUM_PX = 80;
+const SUM_PX = 100;
 const SOFTMAX_PX = 110;
 const DIGITS = 5;
 
@@ -130,6 +130,13 @@ class NeuronView extends Figure {
       );
       painter.text(sums + SUM_PX + 64, middle, spell(this.weights[i], 2), ink);
     });
+  }
+
+  legend() {
+    const [query, key, product] = [this.fullQuery, this.fullKey, this.fullProduct].map((full) =>
+      spell(full),
+    );
+    return `An opaque cell is ${query} in the query, ${key} in the keys, ${product} in the products.`;
   }
 
   say() {

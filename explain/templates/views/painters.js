@@ -2,6 +2,7 @@
 /* exported CanvasPainter, SvgPainter, Colours */
 
 const FONT_PX = 12;
+const LINE_PX = 1.5;
 const FONT = `${FONT_PX}px system-ui, sans-serif`;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -36,6 +37,7 @@ class CanvasPainter {
     context.font = FONT;
     context.textBaseline = "middle";
     context.imageSmoothingEnabled = false;
+    context.lineWidth = LINE_PX;
   }
 
   rect(x, y, width, height, colour, opacity = 1) {
@@ -75,7 +77,9 @@ class CanvasPainter {
 
 class SvgPainter {
   constructor(width, height) {
-    this.root = document.createElementNS(SVG, "svg");
+    // a document of its own: nobody draws it, so its images load nothing
+    this.document = document.implementation.createDocument(SVG, "svg");
+    this.root = this.document.documentElement;
     this.set(this.root, { width, height, viewBox: `0 0 ${width} ${height}` });
     this.set(this.root, { "font-family": "system-ui, sans-serif", "font-size": FONT_PX });
   }
@@ -85,7 +89,7 @@ class SvgPainter {
   }
 
   add(name, attributes, words = "") {
-    const element = document.createElementNS(SVG, name);
+    const element = this.document.createElementNS(SVG, name);
     this.set(element, attributes);
     element.textContent = words;
     this.root.append(element);
@@ -97,7 +101,8 @@ class SvgPainter {
 
   line(x1, y1, x2, y2, stroke, opacity = 1, isDashed = false) {
     const dashes = isDashed ? { "stroke-dasharray": "5 3" } : {};
-    this.add("line", { x1, y1, x2, y2, stroke, opacity, ...dashes });
+    const width = { "stroke-width": LINE_PX };
+    this.add("line", { x1, y1, x2, y2, stroke, opacity, ...width, ...dashes });
   }
 
   text(x, y, words, fill, { align = "left", isTurned = false } = {}) {

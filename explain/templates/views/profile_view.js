@@ -10,6 +10,7 @@ class ProfileView extends Figure {
     root.append(element("h3", {}, data.title));
     super(root, data.title, data.layers.length);
     Object.assign(this, { data, onchoose });
+    this.longest = Math.max(...data.layers.flat().map(Math.abs)) || 1;
     this.canvas.setAttribute("aria-label", `${data.title}; arrow keys choose a layer`);
     this.isPinned = true; // a layer is always shown: pointing changes nothing, pressing does
     this.tell();
@@ -41,7 +42,6 @@ class ProfileView extends Figure {
 
   paint(painter) {
     const { layers, names } = this.data;
-    const most = Math.max(...layers.flat().map(Math.abs)) || 1;
     const room = BARS_HEIGHT_PX - 20;
     const isSigned = names.length > 1;
     const zero = isSigned ? room / 2 : room;
@@ -50,7 +50,7 @@ class ProfileView extends Figure {
         painter.rect(layer * BAR_PX, 0, BAR_PX, BARS_HEIGHT_PX, this.colours.get("line"));
       }
       values.forEach((value) => {
-        const height = (Math.abs(value) / most) * zero;
+        const height = (Math.abs(value) / this.longest) * zero;
         const colour = this.colours.get(value < 0 ? "away" : "towards");
         painter.rect(
           layer * BAR_PX + 4,
@@ -70,6 +70,10 @@ class ProfileView extends Figure {
       );
     });
     painter.line(0, zero, BAR_PX * this.steps, zero, this.colours.get("soft"));
+  }
+
+  legend() {
+    return `The longest bar is ${spell(this.longest)}.`;
   }
 
   say() {
