@@ -88,6 +88,8 @@ def _protocol_table(
                 f" **No method is better than chance by {results_lib.MARGIN} or more: here explanations say nothing "
                 "of what the model reads.**"
             )
+        if worse := [row["method"] for row in ranked if _beats_chance(row, -sign)]:
+            text += f" **Worse than chance: {', '.join(f'`{name}`' for name in worse)}.**"
     return "\n\n".join([f"## {protocol}", text, _markdown(table)])
 
 
@@ -107,6 +109,7 @@ def _not_told_apart(results: results_lib.Results, protocol: str, best: str) -> s
 
 
 def _beats_chance(row: results_lib.Results, sign: int) -> bool:
+    """Tell whether a row is surely better than its floor, where `sign` is -1 if higher is better."""
     gain: float = -sign * row["over_floor"]
     return gain >= results_lib.MARGIN and bool(row["p_floor_holm"] < results_lib.ALPHA)
 

@@ -239,8 +239,9 @@ def test_the_truth_stands_above_its_reverse_in_the_table_of_every_protocol(name)
     ):  # a multiple of the reverse forecasts as well: its scale may be below 0
         assert "`truth`" in table
     else:
-        assert table.index("`truth`") < table.index("`reverse`")
+        assert table.index("| `truth`") < table.index("| `reverse`")
         assert "No method is better than chance" not in table
+        assert "**Worse than chance: `reverse`.**" in table
 
 
 def test_the_rationales_headline_is_better_the_higher():
