@@ -71,6 +71,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # what is printed and said stays in order
         )
 
     def ask(self, case: str, **options: object) -> Answer:
