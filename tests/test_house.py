@@ -103,7 +103,7 @@ def test_the_readmes_own_task_reads_its_files(tmp_path, monkeypatch):
 def test_the_flags_of_the_readmes_commands_exist():
     scripts = (
         "input output output_dir model_dir max_examples dev_fraction config input_file labels method data_file methods "
-        "sanity_examples"
+        "protocols"
     )
     known = set(options_lib.RunConfig.model_fields) | set(scripts.split())
     for name in ("README.md", "explain/README.md", "data/README.md"):
