@@ -238,7 +238,9 @@ def _on_openvino(concrete: Any, precision: Precision) -> _Call:
         "PERFORMANCE_HINT": "LATENCY",
     }
     try:
-        compiled = openvino.Core().compile_model(openvino.convert_model(concrete), "CPU", hints)
+        converted = openvino.convert_model(concrete)
+        _see_layer_norms(converted)
+        compiled = openvino.Core().compile_model(converted, "CPU", hints)
     except (RuntimeError, openvino.frontend.OpConversionFailure) as error:
         raise ValueError(
             "engine='openvino' runs graphs without gradients only: probabilities and attention; use "
@@ -251,6 +253,22 @@ def _on_openvino(concrete: Any, precision: Precision) -> _Call:
         return tf.nest.map_structure(lambda leaf: None if leaf is None else next(made), structure)
 
     return call
+
+
+def _see_layer_norms(converted: Any) -> None:
+    """Turn each `layers.normalise`, written as a batch norm for oneDNN, into what OpenVINO has one kernel for.
+
+    It arrives as MVN over all but the channels of [1, n, d, 1], times 1, plus 0, and would be computed piece by piece.
+    """
+    from openvino import opset13
+
+    for norm in [node for node in converted.get_ops() if node.get_type_name() == "MVN"]:
+        norm.input(1).replace_source_output(opset13.constant([2, 3], np.int64).output(0))
+        (scaled,) = norm.output(0).get_target_inputs()
+        (shifted,) = scaled.get_node().output(0).get_target_inputs()
+        for reader in shifted.get_node().output(0).get_target_inputs():
+            reader.replace_source_output(norm.output(0))
+    converted.validate_nodes_and_infer_types()
 
 
 def _take(source: Iterator[Row], count: int) -> list[Row]:
