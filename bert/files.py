@@ -1,10 +1,12 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all, and folders that one process writes."""
 
 import contextlib
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+
+import filelock
 
 Path = str | os.PathLike[str]
 
@@ -23,6 +25,24 @@ def draft(target: Path) -> Iterator[pathlib.Path]:
         os.replace(unfinished, final)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep a folder from other processes that claim it; the claim ends with the block or the process, however it ends.
+
+    Raises:
+      ValueError: another process holds it.
+    """
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(pathlib.Path(folder) / ".claimed", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ValueError(
+            f"{folder} must be trained in by one process at a time, and another is at it; wait for it, or give another "
+            "--output_dir"
+        ) from None
 
 
 def write_text(target: Path, text: str) -> None:

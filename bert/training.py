@@ -15,6 +15,7 @@ from bert import checkpoints
 from bert import datasets
 from bert import estimator as estimator_lib
 from bert import features as features_lib
+from bert import files
 from bert import hooks as hooks_lib
 from bert import input_fn as input_fn_lib
 from bert import model_folder
@@ -164,45 +165,49 @@ def train(
 
     Returns:
       The plan as it stands at the end.
+
+    Raises:
+      ValueError: another process trains in the folder.
     """
     folder = pathlib.Path(str(options.output_dir))
-    now = plan(options, len(examples))
     factors = class_weights(options.class_weights, parts.labels, examples)
-    records = {"train": examples} | ({"dev": dev_examples} if options.eval_every_steps else {})
-    for name, content in records.items():
-        features_lib.file_based_convert_examples_to_features(
-            content,
-            parts.labels,
-            parts.record.max_seq_length,
-            tokenizer,
-            folder / f"{name}.tf_record",
-            parts.record.truncation,
-        )
-    parts.save(folder)
-    training_log.start(folder, now.done)
-    settings = training_of(options, now.steps, factors)
-    interval = log_interval(options, now.steps)
-
-    def on_step(step: int, loss: float, rate: float) -> None:
-        report(step, loss)
-        if step % interval == 0 or step == now.steps:
-            epoch = step * options.train_batch_size / len(examples)
-            training_log.append(folder, training_log.Row(step, epoch, loss, rate))
-        if step == now.steps:
-            _summarise(folder, step, loss, rate)
-
-    every = options.eval_every_steps or now.steps
-    if now.lacks_evaluation:
-        _evaluate(parts, options, now.done, len(examples))
+    with files.claimed(folder):
         now = plan(options, len(examples))
-    while not now.is_finished:
-        target = min(now.steps, (now.done // every + 1) * every)
-        _train_to(
-            target, now.done, parts, options, settings, [_hook(on_step, now, options), *hooks]
-        )
-        if options.eval_every_steps:
-            _evaluate(parts, options, target, len(examples))
-        now = plan(options, len(examples))
+        records = {"train": examples} | ({"dev": dev_examples} if options.eval_every_steps else {})
+        for name, content in records.items():
+            features_lib.file_based_convert_examples_to_features(
+                content,
+                parts.labels,
+                parts.record.max_seq_length,
+                tokenizer,
+                folder / f"{name}.tf_record",
+                parts.record.truncation,
+            )
+        parts.save(folder)
+        training_log.start(folder, now.done)
+        settings = training_of(options, now.steps, factors)
+        interval = log_interval(options, now.steps)
+
+        def on_step(step: int, loss: float, rate: float) -> None:
+            report(step, loss)
+            if step % interval == 0 or step == now.steps:
+                epoch = step * options.train_batch_size / len(examples)
+                training_log.append(folder, training_log.Row(step, epoch, loss, rate))
+            if step == now.steps:
+                _summarise(folder, step, loss, rate)
+
+        every = options.eval_every_steps or now.steps
+        if now.lacks_evaluation:
+            _evaluate(parts, options, now.done, len(examples))
+            now = plan(options, len(examples))
+        while not now.is_finished:
+            target = min(now.steps, (now.done // every + 1) * every)
+            _train_to(
+                target, now.done, parts, options, settings, [_hook(on_step, now, options), *hooks]
+            )
+            if options.eval_every_steps:
+                _evaluate(parts, options, target, len(examples))
+            now = plan(options, len(examples))
     return now
 
 
