@@ -23,7 +23,6 @@ from explain import statistics
 Line: TypeAlias = dict[str, Any]
 """What was measured of one text, as JSON holds it."""
 _ByMethod: TypeAlias = dict[str, dict[str, faithfulness.Metrics]]
-_TEXTS_AT_ONCE = 16
 
 
 class Sides(NamedTuple):

@@ -20,7 +20,7 @@ from explain import explanation
 from explain import rationales as rationales_lib
 from explain import words as words_lib
 
-_TEXTS_AT_ONCE = 16
+_TEXTS_AT_ONCE = 4  # a text of all protocols is some 1,600 rows: more share no more batches
 
 
 def run(

@@ -1,7 +1,6 @@
 """A frozen classifier: rows in, answers out, each its own."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -10,11 +9,14 @@ import tensorflow as tf
 from bert import classifier
 from bert import features as features_lib
 from bert import frozen
-from bert import model_folder
+from tests.bert import frozen_rows
 from tests.bert import tuned_folders
 
 tuned = tuned_folders.tuned
-LONGEST = 16  # positions of the golden model; it has 3 layers, 3 heads, 5 labels
+row = frozen_rows.row
+everything = frozen_rows.everything
+probabilities = frozen_rows.probabilities
+model = frozen_rows.model
 FOUR, SIX = 4, 6
 
 
@@ -26,24 +28,6 @@ def small_pools(monkeypatch):
     monkeypatch.setattr(frozen, "_TOKENS_AT_ONCE", 34)
 
 
-def row(length, seed=0, **asked):
-    rng = np.random.default_rng([seed, length])
-    ids, cut = rng.integers(1, 40, length), rng.integers(1, length + 1)
-    segments = np.arange(length) >= cut
-    encoding = features_lib.Encoding((), tuple(ids.tolist()), tuple(segments.astype(int).tolist()))
-    return frozen.Row(encoding, **asked)
-
-
-def everything(outputs, features):
-    return {
-        "probabilities": tf.nn.softmax(outputs.logits),
-        "attention": tf.stack(outputs.attention_probs, axis=1),
-        "matrix": tf.reduce_mean(outputs.attention_probs[0], axis=1),
-        "mask": features.input_mask,
-        "nothing": None,
-    }
-
-
 def alone(golden, asked):
     """Return what the classifier says of one row that shares its batch with none, float64."""
     ids, segments = (np.array([values], np.int32) for values in asked.encoding[1:3])
@@ -51,14 +35,6 @@ def alone(golden, asked):
     batch = features_lib.Features(ids, np.ones_like(ids), segments)
     found = everything(classifier.forward(variables, golden.config, batch), batch)
     return {name: None if value is None else np.array(value)[0] for name, value in found.items()}
-
-
-def probabilities(outputs, _):
-    return tf.nn.softmax(outputs.logits)
-
-
-def model(folder, *settings, **named):
-    return frozen.FrozenModel(model_folder.load(folder), *settings, **named)
 
 
 @pytest.mark.usefixtures("small_pools")
@@ -213,63 +189,6 @@ def test_a_graph_is_built_at_its_first_row_and_once(tuned, monkeypatch):
     assert forwards == [False]
 
 
-def test_in_bfloat16_only_the_encoders_layers_are_rounded_and_answers_stay_close(golden, tuned):
-    seen = []
-
-    def watched(outputs, features):
-        seen.append((outputs.hidden_states[-1].dtype, outputs.pooled.dtype, outputs.logits.dtype))
-        return probabilities(outputs, features)
-
-    rows, folder = [row(length, length) for length in range(1, LONGEST + 1)], tuned()
-    whole, half = (
-        np.stack(list(model(folder, precision).graph(watched)(rows)))
-        for precision in ("float32", "bfloat16")
-    )
-    assert seen == [(tf.float32,) * 3, (tf.bfloat16, tf.float32, tf.float32)]
-    # bfloat16 keeps 8 bits: a rounding is 2**-9 of a value, and some dozen follow each other
-    np.testing.assert_allclose(half, whole, rtol=0, atol=2e-2)
-    assert np.abs(half - whole).max() > 1e-5
-
-
-def test_openvino_that_is_not_installed_is_asked_for_in_one_line(tuned, monkeypatch):
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    graph = model(tuned(), engine="openvino").graph(probabilities)
-    with pytest.raises(ValueError, match=r"^engine='openvino' needs OpenVINO; pip install -r \S+$"):
-        list(graph([row(3)]))
-
-
-def test_openvino_is_refused_for_double_precision(tuned):
-    with pytest.raises(ValueError, match=r"needs precision float32 or bfloat16, got 'float64'"):
-        model(tuned(), "float64", "openvino")
-
-
-@pytest.mark.filterwarnings("ignore")  # OpenVINO's own
-def test_openvino_gives_the_same_answers(tuned):
-    pytest.importorskip("openvino", reason="wants the optional engine")
-    rows, folder = [row(length, length) for length in (5, 16, 2, 9, 3)], tuned()
-    expected, found = (
-        list(model(folder, engine=engine).graph(everything)(rows))
-        for engine in ("tensorflow", "openvino")
-    )
-    for theirs, ours in zip(found, expected, strict=True):
-        assert theirs.keys() == ours.keys()
-        assert theirs["nothing"] is None
-        for name in ("probabilities", "attention", "matrix", "mask"):
-            assert theirs[name].shape == ours[name].shape
-            np.testing.assert_allclose(theirs[name], ours[name], atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore")  # OpenVINO's own
-def test_openvino_is_refused_for_gradients(tuned):
-    pytest.importorskip("openvino", reason="wants the optional engine")
-
-    def sensitivity(outputs, _):
-        return tf.gradients(outputs.logits[:, 0], outputs.word_embeddings)[0]
-
-    with pytest.raises(ValueError, match=r"runs graphs without gradients only"):
-        list(model(tuned(), engine="openvino").graph(sensitivity)([row(3)]))
-
-
 def test_every_variable_counts_in_the_weights_hash():
     values = {"a": np.ones(3, np.float32), "b": np.zeros(2, np.float32)}
     assert frozen._digest(values) == frozen._digest(dict(reversed(values.items())))
@@ -321,26 +240,6 @@ def test_tensors_to_be_stacked_come_out_as_one_array_of_each_row(tuned):
         assert stacked.shape == (3, 3, *[len(asked.encoding.input_ids)] * 2)
         np.testing.assert_array_equal(stacked, answer["whole"])
         assert (stacked.base, int(target)) == (None, -1)
-
-
-def test_compiled_by_xla_the_answers_are_the_same(tuned):
-    folder, rows = tuned(), [row(length, length) for length in (5, 16, 3)]
-    plain, compiled = (
-        list(model(folder, engine=engine).graph(everything)(rows))
-        for engine in ("tensorflow", "xla")
-    )
-    for one, other in zip(plain, compiled, strict=True):
-        for name in ("probabilities", "attention"):
-            np.testing.assert_allclose(one[name], other[name], atol=1e-5)
-    call, _ = model(folder, engine="xla").graph(probabilities)._built
-    assert call.function_def.attr["_XlaMustCompile"].b
-
-
-@pytest.mark.parametrize("wrong", [{"precision": "bf16"}, {"engine": "onnx"}])
-def test_an_unknown_setting_is_refused(tuned, wrong):
-    (name,) = wrong
-    with pytest.raises(ValueError, match=rf"^{name} must be one of \w+, "):
-        model(tuned(), **wrong)
 
 
 def test_an_axis_of_known_size_is_kept_though_a_batch_be_as_wide(tuned):

@@ -9,10 +9,8 @@ from bert import checkpoints
 from bert import config as config_lib
 from bert import datasets
 from bert import estimator
-from bert import hooks
 from bert import input_fn
 from bert import model_folder
-from bert import optimization
 from bert import options as options_lib
 from bert import training
 from bert import training_log
@@ -252,34 +250,6 @@ def test_class_weights_reach_the_loss(parts, splits, tmp_path):
         )
         losses.append(training_log.read(tmp_path / name)[0].loss)
     np.testing.assert_allclose(losses[1], 8 * losses[0], rtol=1e-4)
-
-
-def test_a_run_of_many_steps_counts_as_many():
-    seen = []
-    hook = hooks.StepHook(lambda step, loss, rate: seen.append(step), 10, steps_a_run=5)
-    for _ in range(3):
-        hook.after_run(None, tf.compat.v1.train.SessionRunValues([[], []], None, None))
-    assert seen == [15, 20, 25]
-
-
-def test_a_hook_reports_the_last_loss_and_rate_of_the_graph_and_nan_where_there_is_none():
-    seen = []
-
-    def run(*losses):
-        with tf.Graph().as_default():
-            for name in (tf.compat.v1.GraphKeys.LOSSES, optimization.LEARNING_RATE):
-                for value in losses:
-                    tf.compat.v1.add_to_collection(name, tf.constant(value + len(name)))
-            hook = hooks.StepHook(lambda *found: seen.append(found), start_step=4)
-            nothing = tf.no_op()
-            with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
-                session.run(nothing)
-
-    run(7.0, 2.0)  # the newest is the loss of this step
-    run()
-    assert seen[0] == (5, 2.0 + len("losses"), 2.0 + len("learning_rate"))
-    assert seen[1][0] == 5
-    assert np.isnan(seen[1][1:]).all()
 
 
 def test_the_last_step_is_logged_and_summarised_whatever_the_interval(
