@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bert import metrics
 from bert import optimization
 
 Weights: TypeAlias = Mapping[str, npt.NDArray[np.float32]]
@@ -44,6 +45,24 @@ class StepHook(tf.compat.v1.train.SessionRunHook):
         self._step += self._steps_a_run
         loss, rate = (float(found[0]) if found else math.nan for found in run_values.results)
         self._report(self._step, loss, rate)
+
+
+class ConfusionHook(tf.compat.v1.train.SessionRunHook):
+    """Keeps an evaluation's confusion matrix, of which the Estimator returns but numbers.
+
+    Attributes:
+      counts: int64[c, c], rows the true class, columns the predicted one; set when the evaluation ends.
+    """
+
+    counts: npt.NDArray[np.int64]
+
+    def begin(self) -> None:
+        """Find the matrix in the graph's collections."""
+        (self._matrix,) = tf.compat.v1.get_collection(metrics.CONFUSION)
+
+    def end(self, session: Any) -> None:
+        """Read it."""
+        self.counts = session.run(self._matrix).astype(np.int64)
 
 
 class WeightsHook(tf.compat.v1.train.SessionRunHook):

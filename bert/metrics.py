@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from bert import shapes
 
+CONFUSION = "confusion_matrix"  # collection of the variable that an evaluation counts in
+
 MetricOps = dict[str, tuple[tf.Tensor, tf.Operation]]
 
 
@@ -55,6 +57,7 @@ def evaluation_metrics(
         collections=[
             tf.compat.v1.GraphKeys.LOCAL_VARIABLES,
             tf.compat.v1.GraphKeys.METRIC_VARIABLES,
+            CONFUSION,
         ],
     )
     update = tf.compat.v1.assign_add(total, batch)

@@ -10,12 +10,14 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from bert import checkpoints
 from bert import datasets
 from bert import estimator as estimator_lib
 from bert import files
+from bert import hooks as hooks_lib
 from bert import input_fn as input_fn_lib
 from bert import model_folder
 from bert import options as options_lib
@@ -40,10 +42,23 @@ Examples = Sequence[datasets.InputExample]
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """How many answers were right."""
+    """How many answers were right.
 
-    right: int
-    count: int
+    Attributes:
+      confusion: int64[c, c], rows the true class, columns the predicted one.
+    """
+
+    confusion: npt.NDArray[np.int64]
+
+    @property
+    def right(self) -> int:
+        """How many answers were right."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def count(self) -> int:
+        """Of how many."""
+        return int(np.sum(self.confusion))
 
     @property
     def accuracy(self) -> float:
@@ -138,12 +153,16 @@ def evaluate(project: Project, examples: Examples, name: str = "eval") -> Evalua
         truncation=parts.record.truncation,
     )
     model = estimator_lib.model_of(parts, project.folder)
+    hook = hooks_lib.ConfusionHook()
     results = estimator_lib.build_estimator(project.folder, model).evaluate(
-        input_fn, steps=-(-len(examples) // batch_size), name=None if name == "eval" else name
+        input_fn,
+        steps=-(-len(examples) // batch_size),
+        hooks=[hook],
+        name=None if name == "eval" else name,
     )
     lines = [f"{key} = {value}\n" for key, value in sorted(results.items())]
     files.write_text(project.folder / f"{name}_results.txt", "".join(lines))
-    return Evaluation(round(float(results["eval_accuracy"]) * len(examples)), len(examples))
+    return Evaluation(hook.counts)
 
 
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:

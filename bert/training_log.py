@@ -12,6 +12,8 @@ from typing import NamedTuple
 from bert import files
 
 FILE = "log.txt"  # BERT-LRP's name for it
+_MEASURES = ("loss", "accuracy", "f1")
+_LAST = {"validation": "eval_results.txt", "test": "test_eval_results.txt"}
 
 
 class Row(NamedTuple):
@@ -101,6 +103,47 @@ def best(rows: Iterable[Row], metric: str) -> tuple[int | None, int]:
         return None, 0
     index = max(range(len(evaluations)), key=lambda i: evaluations[i][1])
     return evaluations[index][0], len(evaluations) - 1 - index
+
+
+def curves(model_dir: files.Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Return (step, value) of what a folder tells of its training, by measure and data set, steps in order.
+
+    `train` is the loss of logged batches; `validation` the evaluations on the dev set; of `test`, and of a dev set that
+    was read at the end only, there is the last evaluation.
+
+    Raises:
+      ValueError: a file is not of its form.
+    """
+    found: dict[str, dict[str, dict[int, float]]] = {
+        measure: {name: {} for name in ("train", *_LAST)} for measure in _MEASURES
+    }
+    for name, file in _LAST.items():
+        results = _results(pathlib.Path(model_dir) / file)
+        for measure in _MEASURES:
+            if (value := results.get(f"eval_{measure}")) is not None:
+                found[measure][name][int(results["global_step"])] = value
+    for row in read(model_dir):  # last, so that an evaluation in both counts once
+        if row.loss is not None:
+            found["loss"]["train"][row.step] = row.loss
+        for measure in _MEASURES:
+            if (value := getattr(row, f"dev_{measure}")) is not None:
+                found[measure]["validation"][row.step] = value
+    return {
+        measure: {name: sorted(points.items()) for name, points in of_sets.items()}
+        for measure, of_sets in found.items()
+    }
+
+
+def _results(path: pathlib.Path) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
+    except ValueError:
+        raise ValueError(
+            f"{path}: must hold lines as eval_accuracy = 0.9; evaluate again"
+        ) from None
 
 
 def losses_by_rate(rows: Iterable[Row]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What a command leaves in a folder: heat maps with their numbers, a picture of every explanation, page and records.
+"""What a command leaves in a folder: heat maps with their numbers, pictures of a training and of every explanation.
 
 A picture of your own is a function of an `Explanation` that returns a figure. Leaves to others: figures (`plots`),
 pages (`highlight`), the form of the records (`explanation`).
@@ -7,7 +7,7 @@ pages (`highlight`), the form of the records (`explanation`).
 import dataclasses
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from bert import files
 from explain import explanation
 from explain import highlight
 from explain import plots
+from explain import training_plots
 
 Picture: TypeAlias = Callable[[explanation.Explanation], plots.Figure]
 
@@ -73,6 +74,31 @@ def save_attention(
         named = f"{title}: layer {layer}, mean over heads"
         figure = plots.attention_heatmap(mean, tokens, named, vmax=largest)
         paths.append(start.with_name(f"{start.name}_layer_{layer}.png"))
+        save_figure(figure, paths[-1])
+    return paths
+
+
+def save_training(
+    curves: training_plots.Curves,
+    confusions: Mapping[str, npt.NDArray[np.int64]],
+    labels: Sequence[str],
+    folder: files.Path,
+) -> list[pathlib.Path]:
+    """Write training_curves.png and, of each data set that was evaluated, confusion_<name>.png; return the paths.
+
+    Args:
+      curves: as `training_log.curves` returns them; without a measurement there is no picture.
+      confusions: data set: int64[c, c], rows the true class.
+    """
+    figures = {}
+    if any(points for of_sets in curves.values() for points in of_sets.values()):
+        figures["training_curves"] = training_plots.training_curves(curves, "Training")
+    for name, counts in confusions.items():
+        title = f"{name}: {np.trace(counts)} of {np.sum(counts)} right"
+        figures[f"confusion_{name}"] = training_plots.confusion_matrix(counts, labels, title)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(pathlib.Path(folder) / f"{name}.png")
         save_figure(figure, paths[-1])
     return paths
 

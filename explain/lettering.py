@@ -42,6 +42,28 @@ def set_figure_title(figure: matplotlib.figure.Figure, title: str) -> None:
     figure.suptitle(text, fontsize=11, family=families, parse_math=False)
 
 
+def set_legend(axes: matplotlib.axes.Axes) -> None:
+    """Name the lines of the axes, where there is room."""
+    families = _installed_fonts()
+    legend = axes.legend(frameon=False, prop={"family": families, "size": 8})
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+        text.set_text(_drawable(text.get_text(), families))
+
+
+def set_label(axis: matplotlib.axis.Axis, label: str) -> None:
+    """Write what an axis measures."""
+    families = _installed_fonts()
+    text = _drawable(label, families)
+    axis.set_label_text(text, fontsize=9, family=families, parse_math=False)
+
+
+def written(labels: Sequence[str]) -> list[str]:
+    """Return labels with each character that no font here can draw as its code point, such as `<U+1F600>`."""
+    families = _installed_fonts()
+    return [_drawable(label, families) for label in labels]
+
+
 def label_ticks(
     axis: matplotlib.axis.Axis,
     places: Sequence[float] | npt.NDArray[np.float64] | npt.NDArray[np.int64],
@@ -49,10 +71,7 @@ def label_ticks(
     inches: float,
     rotation: int = 0,
 ) -> None:
-    """Label the places, which have so many inches together; where none could be read, say so instead.
-
-    A character that no font here can draw is written as its code point, such as `<U+1F600>`.
-    """
+    """Label the places, which have so many inches together, as `written`; where none could be read, say so instead."""
     # half of a label's share leaves room between labels: 72 points an inch
     size = min(8.0, 0.5 * 72 * inches / len(labels))
     if size < _SMALLEST_POINTS:
@@ -60,13 +79,12 @@ def label_ticks(
         axis.set_ticks([])
         axis.set_label_text("; ".join(filter(None, [axis.get_label_text(), told])), fontsize=8)
         return
-    families = _installed_fonts()
     axis.set_ticks(
         places,
-        [_drawable(label, families) for label in labels],
+        written(labels),
         rotation=rotation,
         fontsize=size,
-        family=families,
+        family=_installed_fonts(),
         parse_math=False,
     )
     axis.set_tick_params(length=0)

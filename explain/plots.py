@@ -45,17 +45,12 @@ def attention_heatmap(
     Raises:
       ValueError: there are no tokens, or the matrix is not square or smaller than the tokens.
     """
-    size, shape = len(tokens), np.shape(attention)
-    if size == 0 or len(shape) != 2 or shape[0] != shape[1] or shape[0] < size:
-        raise ValueError(
-            f"attention must be a square matrix of at least one row a token, got shape {shape} for {size} tokens; "
-            "use a processor such as average_last_layer_matrix"
-        )
+    weights, size = without_padding(attention, tokens), len(tokens)
     side = min(max(4.0, _INCHES_A_TOKEN * size), _LARGEST_INCHES)
     figure = Figure(figsize=(side + 1.5, side + 1.0), layout="constrained")
     axes = figure.subplots()
     seaborn.heatmap(
-        np.asarray(attention)[:size, :size],
+        weights,
         ax=axes,
         cmap=palette.HEATMAP,
         vmin=0.0,
@@ -72,6 +67,23 @@ def attention_heatmap(
     lettering.label_ticks(axes.yaxis, np.arange(size) + 0.5, tokens, side)
     lettering.set_title(axes, title, side)
     return figure
+
+
+def without_padding(
+    attention: npt.NDArray[np.float32], tokens: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Return the rows and columns of the tokens, which come first.
+
+    Raises:
+      ValueError: there are no tokens, or the matrix is not square or smaller than the tokens.
+    """
+    size, shape = len(tokens), np.shape(attention)
+    if size == 0 or len(shape) != 2 or shape[0] != shape[1] or shape[0] < size:
+        raise ValueError(
+            f"attention must be a square matrix of at least one row a token, got shape {shape} for {size} tokens; "
+            "use a processor such as average_last_layer_matrix"
+        )
+    return np.asarray(attention)[:size, :size]
 
 
 def token_importance(

@@ -3,11 +3,13 @@
     python scripts/train.py --config scripts/config.yaml
     python scripts/train.py --config scripts/config.yaml --record_attention "a fine film" --every 10
 
-The same command goes on where a training was stopped. With --record_attention, <output_dir>/visualizations/training/
-gets what the tokens of that text attend to before the first step and after every so many: step_<n>.npz (`attention`
-[layer, head, query, key] of every layer; `mean_over_heads` of `layers`; `tokens`) and a picture of each of `layers`,
-the config's attention_layers. The training is the same, bit for bit. <output_dir>/resolved_config.yaml says every key's
-value. Relative paths count from the current folder.
+The same command goes on where a training was stopped. <output_dir>/visualizations/ gets training_curves.png (loss,
+accuracy and F1 of what was read: training, validation, test), and confusion_dev.png and confusion_test.png (counts and
+shares) of the evaluations. With --record_attention, visualizations/training/ gets what the tokens of that text attend
+to before the first step and after every so many: step_<n>.npz (`attention` [layer, head, query, key] of every layer;
+`mean_over_heads` of `layers`; `tokens`) and a picture of each of `layers`, the config's attention_layers. The training
+is the same, bit for bit. <output_dir>/resolved_config.yaml says every key's value. Relative paths count from the
+current folder.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from bert import hooks
 from bert import model_folder
 from bert import project as project_lib
 from bert import project_config
+from bert import training_log
 from explain import gallery
 from explain import methods
 
@@ -121,6 +124,12 @@ def main(options: argparse.Namespace) -> None:
     if config.test_path is not None:
         examples = project.processor.get_test_examples("")
         results["test"] = project_lib.evaluate(project, examples, "test_eval")
+    gallery.save_training(
+        training_log.curves(project.folder),
+        {name: result.confusion for name, result in results.items()},
+        project.parts.labels,
+        project.folder / "visualizations",
+    )
     print(f"model: {project.folder}")
     for name, result in results.items():
         print(f"{name} accuracy: {result.accuracy:.4f} ({result.right} of {result.count})")

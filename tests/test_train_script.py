@@ -10,6 +10,7 @@ import yaml
 
 from bert import checkpoints
 from bert import model_folder
+from bert import training_log
 from explain import model as model_lib
 from scripts import train
 
@@ -72,6 +73,13 @@ def test_the_command_of_the_readme_trains_evaluates_and_says_where(build_config,
     parts = model_folder.load(tmp_path / "out")
     assert parts.labels == ["no", "yes"]
     assert yaml.safe_load((tmp_path / "out" / "resolved_config.yaml").read_text())["seed"] == 12345
+    for name in ("training_curves", "confusion_dev"):
+        picture = tmp_path / "out" / "visualizations" / f"{name}.png"
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    curves = training_log.curves(tmp_path / "out")
+    assert [step for step, _ in curves["loss"]["train"]] == list(range(1, 22))
+    ((step, found),) = curves["accuracy"]["validation"]
+    assert (step, f"{found:.4f}") == (21, accuracy.split()[2])
 
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert again.stdout == done.stdout

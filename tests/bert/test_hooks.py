@@ -2,6 +2,8 @@ import numpy as np
 import tensorflow as tf
 
 from bert import hooks
+from bert import metrics
+from bert import optimization
 
 
 def counted_training(every, steps, start=0):
@@ -44,3 +46,43 @@ def test_a_training_that_goes_on_is_looked_at_at_the_same_steps():
 def test_the_graph_is_not_added_to():
     _, grown = counted_training(every=1, steps=2)
     assert grown == 0
+
+
+def test_a_run_of_many_steps_counts_as_many():
+    seen = []
+    hook = hooks.StepHook(lambda step, loss, rate: seen.append(step), 10, steps_a_run=5)
+    for _ in range(3):
+        hook.after_run(None, tf.compat.v1.train.SessionRunValues([[], []], None, None))
+    assert seen == [15, 20, 25]
+
+
+def test_a_hook_reports_the_last_loss_and_rate_of_the_graph_and_nan_where_there_is_none():
+    seen = []
+
+    def run(*losses):
+        with tf.Graph().as_default():
+            for name in (tf.compat.v1.GraphKeys.LOSSES, optimization.LEARNING_RATE):
+                for value in losses:
+                    tf.compat.v1.add_to_collection(name, tf.constant(value + len(name)))
+            hook = hooks.StepHook(lambda *found: seen.append(found), start_step=4)
+            nothing = tf.no_op()
+            with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
+                session.run(nothing)
+
+    run(7.0, 2.0)  # the newest is the loss of this step
+    run()
+    assert seen[0] == (5, 2.0 + len("losses"), 2.0 + len("learning_rate"))
+    assert seen[1][0] == 5
+    assert np.isnan(seen[1][1:]).all()
+
+
+def test_an_evaluations_confusion_matrix_is_kept_with_true_classes_as_rows():
+    hook = hooks.ConfusionHook()
+    with tf.Graph().as_default():
+        logits = tf.constant([[9.0, 0, 0], [9, 0, 0], [0, 0, 9], [0, 9, 0]])
+        found = metrics.evaluation_metrics(logits, tf.constant([0, 1, 1, 1]), None)
+        updates = [update for _, update in found.values()]
+        with tf.compat.v1.train.SingularMonitoredSession([hook]) as session:
+            session.run(updates)
+    assert hook.counts.tolist() == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
+    assert hook.counts.dtype == np.int64

@@ -133,6 +133,7 @@ def test_a_training_is_evaluated_and_goes_on_only_with_the_same_rows_held_out(bu
     assert steps == [*range(1, 201)]
     result = project.evaluate(found, found.dev)
     assert (result.right, result.count, result.accuracy) == (8, 8, 1.0)
+    assert result.confusion.tolist() == [[4, 0], [0, 4]]
     assert "eval_accuracy = 1.0" in (found.folder / "eval_results.txt").read_text()
     assert project_config.read(found.folder / "resolved_config.yaml") == config
 

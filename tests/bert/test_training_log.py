@@ -86,3 +86,39 @@ def test_the_best_is_the_first_of_the_largest_and_of_losses_the_smallest():
 
 def test_losses_by_rate_leave_evaluations_out():
     assert training_log.losses_by_rate(ROWS[:2]) == [(5e-5, 0.693147)]
+
+
+def test_curves_hold_every_logged_figure_and_the_last_evaluations_once_each(tmp_path):
+    training_log.start(tmp_path, 0)
+    for row in ROWS[:2]:
+        training_log.append(tmp_path, row)
+    results = "eval_accuracy = {}\neval_f1 = 0.5\neval_loss = 0.25\nglobal_step = {}\nloss = 9.0\n"
+    # the dev set's are of step 20, which the log has with six digits
+    (tmp_path / "eval_results.txt").write_text(results.format(0.75000001, 20))
+    (tmp_path / "test_eval_results.txt").write_text(results.format(0.625, 10))
+    assert training_log.curves(tmp_path) == {
+        "loss": {"train": [(10, 0.693147)], "validation": [(20, 0.5)], "test": [(10, 0.25)]},
+        "accuracy": {"train": [], "validation": [(20, 0.75)], "test": [(10, 0.625)]},
+        "f1": {"train": [], "validation": [(20, 0.7)], "test": [(10, 0.5)]},
+    }
+
+
+def test_a_dev_set_read_at_the_end_only_has_its_one_evaluation(tmp_path):
+    training_log.start(tmp_path, 0)
+    training_log.append(tmp_path, ROWS[0])
+    (tmp_path / "eval_results.txt").write_text("eval_loss = 0.5\nglobal_step = 12\n")
+    found = training_log.curves(tmp_path)
+    assert found["loss"] == {"train": [(10, 0.693147)], "validation": [(12, 0.5)], "test": []}
+    assert found["accuracy"] == {"train": [], "validation": [], "test": []}
+
+
+def test_a_folder_without_files_has_curves_without_points(tmp_path):
+    found = training_log.curves(tmp_path)
+    assert list(found) == ["loss", "accuracy", "f1"]
+    assert all(points == [] for of_sets in found.values() for points in of_sets.values())
+
+
+def test_results_of_another_form_are_named_with_their_file(tmp_path):
+    (tmp_path / "eval_results.txt").write_text("accuracy: 0.5\n")
+    with pytest.raises(ValueError, match=r"eval_results.txt: must hold lines as eval_accuracy ="):
+        training_log.curves(tmp_path)

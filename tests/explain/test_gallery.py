@@ -58,6 +58,20 @@ def test_heat_maps_of_several_layers_have_one_scale(tmp_path, monkeypatch):
     assert [figure.axes[0].collections[0].get_clim() for figure in drawn] == [(0.0, 1.0)] * 2
 
 
+def test_a_training_leaves_its_curves_and_a_matrix_for_each_evaluation(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(gallery, "save_figure", lambda figure, path: drawn.append((figure, path)))
+    curves = {"loss": {"train": [(1, 0.5)], "test": []}}
+    confusions = {"dev": np.array([[3, 1], [0, 2]]), "test": np.array([[0, 1], [1, 0]])}
+    paths = gallery.save_training(curves, confusions, ("no", "yes"), tmp_path)
+    assert paths == [path for _, path in drawn]
+    names = ["training_curves.png", "confusion_dev.png", "confusion_test.png"]
+    assert paths == [tmp_path / name for name in names]
+    titles = [figure.axes[0].get_title() for figure, _ in drawn[1:]]
+    assert titles == ["dev: 5 of 6 right", "test: 0 of 2 right"]
+    assert gallery.save_training({"loss": {"train": []}}, {}, ("no", "yes"), tmp_path) == []
+
+
 def test_several_texts_and_leads_have_a_picture_each(build_record, tmp_path):
     leads = ("negative-positive", "positive-negative")
     records = [
