@@ -64,16 +64,19 @@ _Answered: TypeAlias = tuple[_Job, warm.Answer]
 class Explainer:
     """Answers why a classifier answers as it does; see `model.load_explainer`."""
 
-    def __init__(self, parts: model_folder.Parts, settings: Settings, model_name: str) -> None:
-        """Read the weights; graphs are built at the first question of each kind.
+    def __init__(
+        self,
+        parts: model_folder.Parts,
+        settings: Settings,
+        model_name: str,
+        weights: frozen.FrozenModel | None = None,
+    ) -> None:
+        """Read the weights, unless they are given; graphs are built at the first question of each kind.
 
         Raises:
           ValueError: a setting is none of the legal ones, or the checkpoint is another model's.
         """
-        for name, legal in (
-            ("word_scores", words_lib.Combine),
-            ("long_text", LongText),
-        ):
+        for name, legal in (("word_scores", words_lib.Combine), ("long_text", LongText)):
             if (given := getattr(settings, name)) not in get_args(legal):
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(legal))}; got {given!r}"
@@ -87,6 +90,7 @@ class Explainer:
             settings.precision,
             settings.engine,
             settings.alter,
+            weights,
         )
 
     @property

@@ -172,8 +172,12 @@ def save_jsonl(records: Iterable[Explanation], path: files.Path) -> None:
     Infinity or -Infinity, as Python's json spells them; strict readers of JSON refuse such a line.
     """
     with files.draft(path) as draft, open(draft, "wb") as file:
-        for record in records:
-            file.write(_line(record, _listed))
+        file.writelines(json_lines(records))
+
+
+def json_lines(records: Iterable[Explanation]) -> Iterator[bytes]:
+    """Return the lines that `save_jsonl` writes, as they are asked for."""
+    return (_line(record, _listed) for record in records)
 
 
 def read_jsonl(path: files.Path) -> Iterator[Explanation]:

@@ -48,8 +48,9 @@ class WarmModel:
         precision: frozen.Precision = "float32",
         engine: frozen.Engine = "tensorflow",
         alter: alterations.Alter | None = None,
+        weights: frozen.FrozenModel | None = None,
     ) -> None:
-        """Read the weights, without the optimiser's.
+        """Read the weights, without the optimiser's; or share `weights`, which have a precision and engine already.
 
         Raises:
           ValueError: the checkpoint lacks a variable, or is another model's; or a method needs more precision.
@@ -66,7 +67,7 @@ class WarmModel:
             raise ValueError(
                 f"engine must be 'tensorflow' for {', '.join(loops)}, whose loops XLA cannot compile; got 'xla'"
             )
-        self._model = frozen.FrozenModel(parts, precision, engine, alter)
+        self._model = weights or frozen.FrozenModel(parts, precision, engine, alter)
         self._methods, self._processor = methods, attn_processor_fn
         self._graphs: dict[attribution.ScoreKind, frozen.Graph] = {}
         self._special = features_lib.SpecialIds.of(parts.tokenizer().vocab)
