@@ -130,6 +130,26 @@ def gradient_x_input_squared(
     return tf.reduce_sum(tf.square(gradients.entered * outputs.embedding_output), axis=-1)
 
 
+def attention_x_gradient(
+    outputs: classifier.BertOutputs, gradients: Gradients
+) -> tuple[shapes.AttentionProbs, ...]:
+    """Return what each weight of each head counts for: attention times its gradient, f[b, h, q, k] a layer.
+
+    Signed; the mean of its positive part over the heads is what `chefer` carries through the layers. In the last layer
+    0 for tokens that the head does not read.
+
+    Source: Chefer et al., ICCV 2021, equation 5, before the positive part and the mean.
+    """
+    probs = [*outputs.attention_probs[:-1], outputs.read_probs]
+    found = [
+        gradient * classifier.at_least_float32(layer)
+        for gradient, layer in zip(gradients.attention, probs, strict=True)
+    ]
+    unread = tf.shape(found[-1])[3] - tf.shape(found[-1])[2]
+    found[-1] = tf.pad(found[-1], [[0, 0], [0, 0], [0, unread], [0, 0]])
+    return tuple(found)
+
+
 def head_importance(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.PerHead:
     """Return the score's derivative by a factor on each head's output, at 1: what the head counts for, f[b, l, h].
 
@@ -138,12 +158,8 @@ def head_importance(outputs: classifier.BertOutputs, gradients: Gradients) -> sh
     Source: Michel et al. 2019, Are Sixteen Heads Really Better than One?, equations 2 and 5, before the absolute value
     and the mean over examples.
     """
-    probs = [*outputs.attention_probs[:-1], outputs.read_probs]
-    of_layers = [
-        tf.einsum("bhqk,bhqk->bh", gradient, classifier.at_least_float32(layer))
-        for gradient, layer in zip(gradients.attention, probs, strict=True)
-    ]
-    return tf.stack(of_layers, axis=1)
+    of_layers = attention_x_gradient(outputs, gradients)
+    return tf.stack([tf.reduce_sum(layer, axis=[2, 3]) for layer in of_layers], axis=1)
 
 
 def chefer(outputs: classifier.BertOutputs, gradients: Gradients) -> shapes.TokenScores:

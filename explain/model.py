@@ -1,8 +1,8 @@
 """A fine-tuned model, by its folder, that also says why.
 
-`load_explainer` gives records from a warm graph, `load_predictor` the logits of rows of ids, `load_bert_model` an
-Estimator whose predictions carry attention and attributions. Leaves to others: what is asked and answered
-(`explainer`), the methods (`methods`).
+`load_explainer` gives records from a warm graph, `load_predictor` the logits of rows of ids, `load_inspector` the
+embeddings of texts and what every head does, `load_bert_model` an Estimator whose predictions carry attention and
+attributions. Leaves to others: what is asked and answered (`explainer`), the methods (`methods`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from explain import attention
 from explain import attribution
 from explain import explainer as explainer_lib
 from explain import explanation
+from explain import inspector as inspector_lib
 from explain import methods as methods_lib
 from explain import predictor as predictor_lib
 from explain import removal
@@ -198,6 +199,15 @@ def load_predictor(
       ValueError: an unknown setting.
     """
     return predictor_lib.Predictor(model_folder.load(model_dir), precision, engine, alter)
+
+
+def load_inspector(model_dir: str | os.PathLike[str]) -> inspector_lib.Inspector:
+    """Return a classifier to look inside of: the embeddings of any layer, the attention and relevance of every head.
+
+    Raises:
+      FileNotFoundError: the folder holds no trained classifier.
+    """
+    return inspector_lib.Inspector(model_folder.load(model_dir))
 
 
 def head_ablation(

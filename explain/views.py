@@ -1,35 +1,27 @@
-"""Interactive views of attention: one offline HTML file each, which opens at once and runs no script but its own.
+"""Interactive views of attention and embeddings: one offline HTML file each, which runs no script but its own.
 
-Takes arrays, returns `str`; entry points write files. What is drawn lies in `templates/views/`, colours in `palette`;
-how numbers go into a page, and at what cost, in `packing`. The page states that cost.
+Takes arrays, returns `str`; entry points write files. Layers and heads count from 0. What is drawn lies in
+`templates/views/`; how numbers go into a page, and at what cost, in `packing`, and the page states that cost. Leaves to
+others: where arrays come from (`inspector`), what stands around the pictures (`view_page`).
 After: Vig 2019 (BertViz); relevance as in Chefer et al. 2021.
 """
 
-import base64
-import hashlib
-import json
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from bert import tokenization
+from explain import embeddings
 from explain import explanation as explanation_lib
 from explain import highlight
 from explain import packing
-from explain import palette
+from explain import view_page
 
-_FOLDER = pathlib.Path(highlight.__file__).parent / "templates" / "views"
 # A page of 12 layers, 12 heads and 512 tokens is to stay below 2 MB: base64 takes 4 bytes for 3, and the script, the
 # tokens and the layout take the rest.
 _BYTES = 1_440_000
-_SCRIPTS = {
-    "head": "arrays painters figure profile_view head_view start",
-    "model": "arrays painters figure model_view start",
-    "neuron": "arrays painters figure neuron_view start",
-}
+_SIGNS = ["towards the target", "away from it"]
 
 
 def head_view(
@@ -53,7 +45,7 @@ def head_view(
     Raises:
       ValueError: an array has another shape, or numbers that are no weights.
     """
-    return _page(_head_part(attention, tokens, segments, relevance, exact, title, _BYTES))
+    return view_page.page(_head_part(attention, tokens, segments, relevance, exact, title, _BYTES))
 
 
 def model_view(
@@ -75,7 +67,7 @@ def model_view(
     attention = _weights(attention, tokens, "attention")
     packed = packing.pack(attention, _BYTES, exact)
     data = _sizes(attention, tokens, title) | {"arrays": {"attention": packed.data}}
-    return _page(_View("model", title, [_note("weights", packed)], _json(data)))
+    return view_page.page(view_page.View("model", title, [_note("weights", packed)], data))
 
 
 def neuron_view(
@@ -112,7 +104,56 @@ def neuron_view(
         "Blue is above 0, orange below. The softmax counts all tokens: a mask or a bias added to the sums does not "
         "show here."
     )
-    return _page(_View("neuron", title, [note], _json(data)))
+    return view_page.page(view_page.View("neuron", title, [note], data))
+
+
+def embedding_view(
+    points: npt.ArrayLike,
+    labels: Sequence[str],
+    texts: Sequence[str],
+    *,
+    title: str = "Embeddings",
+    meaning: str = "",
+    dimensions: int = 3,
+    reduce: embeddings.Reduction = "pca",
+    seed: int = 0,
+) -> str:
+    """Return a page of points in space, coloured and shaped by label; pointing at one shows its text.
+
+    The page carries plotly.js, an optional requirement of 5 MB; `embeddings.write_projector` is the light way.
+
+    Args:
+      points: float32[n, d]; more numbers than `dimensions` are reduced as `embeddings.reduce` does, and the page says
+        how and what was lost.
+      labels: one a point; texts alike.
+      meaning: what the points are, such as "Pooled output of layer 5": a line above the picture.
+      seed: of UMAP.
+
+    Raises:
+      ValueError: `points` have another shape, or are not finite; labels or texts are not one a point; plotly, or
+        umap-learn where it is asked for, is not installed.
+    """
+    values = embeddings.checked(points, labels, texts)
+    reduced = embeddings.reduce(values, dimensions, reduce, seed=seed)
+    try:
+        from plotly import offline
+    except ImportError as error:
+        raise ValueError(
+            "embedding_view needs plotly, which is not installed; pip install plotly, or use embeddings.write_projector"
+        ) from error
+    names = list(dict.fromkeys(labels))
+    numbers = {name: number for number, name in enumerate(names)}
+    data = {
+        "title": title,
+        "axes": reduced.axes,
+        "points": packing.to_base64(reduced.points.astype("<f4")),
+        "labels": names,
+        "label_of": [numbers[label] for label in labels],
+        "texts": list(texts),
+    }
+    notes = [*filter(None, [meaning]), reduced.note]
+    view = view_page.View("embedding", title, notes, data)
+    return view_page.page(view, offline.get_plotlyjs())
 
 
 def report(
@@ -120,29 +161,26 @@ def report(
 ) -> str:
     """Return a page with each text's answer, its words as every method scores them, side by side, and its attention.
 
-    The attention shows where a record carries all of it: float32[l, h, t, t].
+    The attention shows where a record carries all of it, float32[l, h, t, t]; where in depth the decision forms, where
+    it carries layer scores.
 
     Raises:
-      ValueError: there are no records, or an attention holds numbers that are no weights.
+      ValueError: there are no records, an attention holds numbers that are no weights, or layer scores are not finite.
     """
     carried = len({(record.guid, record.texts) for record in explanations if _has_layers(record)})
 
-    def inside(records: Sequence[explanation_lib.Explanation]) -> _View | None:
+    def inside(records: Sequence[explanation_lib.Explanation]) -> list[view_page.View]:
+        found = [_profile(record) for record in records if record.layer_scores is not None]
         record = next(filter(_has_layers, records), None)
         if record is None or record.attention is None:
-            return None
+            return found
         segments = _segments(record.tokens) if len(record.texts) > 1 else None
-        name = f"Attention in {record.guid}"
-        room = _BYTES // carried
-        return _head_part(record.attention, record.tokens, segments, None, False, name, room)
+        name, room = f"Attention in {record.guid}", _BYTES // carried
+        head = _head_part(record.attention, record.tokens, segments, None, False, name, room)
+        return [*found, head]
 
-    return highlight.page(
-        "views/report.html",
-        explanations,
-        title,
-        inside=inside,
-        **_outside("head", "report.css"),
-    )
+    around = view_page.around("head", "report.css")
+    return highlight.page("views/report.html", explanations, title, inside=inside, **around)
 
 
 def frame(page: str, *, height_px: int = 720, title: str = "interactive view") -> str:
@@ -150,19 +188,6 @@ def frame(page: str, *, height_px: int = 720, title: str = "interactive view") -
     return highlight.TEMPLATES.get_template("views/frame.html").render(
         page=page, height=height_px, title=title
     )
-
-
-class _View(NamedTuple):
-    """One picture of a page.
-
-    Attributes:
-      data: JSON, no character of which could be read as markup.
-    """
-
-    kind: str
-    title: str
-    notes: list[str]
-    data: str
 
 
 def _head_part(
@@ -173,7 +198,7 @@ def _head_part(
     exact: bool,
     title: str,
     room: int,
-) -> _View:
+) -> view_page.View:
     attention = _weights(attention, tokens, "attention")
     if segments is not None and len(segments) != len(tokens):
         raise ValueError(
@@ -197,7 +222,7 @@ def _head_part(
         "profile": _spread(attention) if relevance is None else _depth(relevance),
     }
     notes = [_note(name, part) for name, part in packed.items()]
-    return _View("head", title, notes, _json(data))
+    return view_page.View("head", title, notes, data)
 
 
 def _sizes(attention: packing.Floats, tokens: Sequence[str], title: str) -> dict[str, object]:
@@ -215,21 +240,45 @@ def _spread(attention: packing.Floats) -> dict[str, object]:
     return {
         "title": "How many tokens a token attends to, by layer",
         "names": ["tokens"],
+        "ticks": list(map(str, range(len(layers)))),
         "layers": layers,
     }
 
 
 def _depth(relevance: packing.Floats) -> dict[str, object]:
     """Return where in depth the decision forms: the relevance above and below 0, summed by layer."""
-    layers = [
-        [float(np.sum(layer, where=layer > 0)), float(np.sum(layer, where=layer < 0))]
-        for layer in relevance
-    ]
     return {
         "title": "Where in depth the decision forms: relevance by layer",
-        "names": ["towards the target", "away from it"],
-        "layers": layers,
+        "names": _SIGNS,
+        "ticks": list(map(str, range(len(relevance)))),
+        "layers": [_above_and_below(layer) for layer in relevance],
     }
+
+
+def _profile(record: explanation_lib.Explanation) -> view_page.View:
+    """Return where in depth the decision forms: how much of a record's relevance lies on its words, by layer."""
+    scores = np.asarray(record.layer_scores, np.float32)
+    _require_finite(scores, "layer_scores")
+    is_special = [tokenization.is_special(token) for token in record.tokens]
+    on_words = scores[:, ~np.array(is_special, np.bool_)]
+    layers = [_above_and_below(layer) for layer in on_words]
+    target = f" for {record.target}" if record.target else ""
+    title = f"{record.method}{target}: where in depth the decision forms"
+    data = {
+        "title": title,
+        "names": _SIGNS if record.signed else ["relevance"],
+        "ticks": ["in", *map(str, range(len(layers) - 1))],
+        "layers": layers if record.signed else [layer[:1] for layer in layers],
+    }
+    note = (
+        "A bar is the relevance on words, where they enter layer 0 and after each layer; the rest of it lies on "
+        "special tokens, or is left on the model's biases."
+    )
+    return view_page.View("profile", title, [note], data)
+
+
+def _above_and_below(scores: packing.Floats) -> list[float]:
+    return [float(np.sum(scores, where=scores > 0)), float(np.sum(scores, where=scores < 0))]
 
 
 def _note(name: str, packed: packing.Packed) -> str:
@@ -281,44 +330,3 @@ def _has_layers(record: explanation_lib.Explanation) -> bool:
 def _segments(tokens: Sequence[str]) -> list[int]:
     ended = np.cumsum([token == tokenization.SEP for token in tokens])
     return [int(count > 0) for count in [0, *ended[:-1]]]
-
-
-def _json(data: Mapping[str, object]) -> str:
-    """Return JSON in ASCII with no sign of markup: it cannot end the element it stands in."""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
-
-
-def _page(view: _View) -> str:
-    template = highlight.TEMPLATES.get_template("views/page.html")
-    return highlight.encodable(template.render(view=view, **_outside(view.kind, "page.css")))
-
-
-def _outside(kind: str, layout: str) -> dict[str, object]:
-    """Return what stands around the pictures: colours, style, script, and the hash that lets it run."""
-    script = '"use strict";\n' + "".join(
-        (_FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS[kind].split()
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
-    return {
-        "colours": {"light": "; ".join(_colours(False)), "dark": "; ".join(_colours(True))},
-        "style": "".join(
-            (_FOLDER / name).read_text(encoding="utf-8") for name in (layout, "views.css")
-        ),
-        "script": script,
-        "script_hash": f"sha256-{digest}",
-    }
-
-
-def _colours(on_dark: bool) -> Iterator[str]:
-    sequential = palette.sequential_on_dark if on_dark else palette.sequential
-    diverging = palette.diverging_on_dark if on_dark else palette.diverging
-    named = (palette.DARK_PAGE if on_dark else palette.PAGE) | {
-        "low": sequential(0.0)[0],
-        "high": sequential(1.0)[0],
-        "towards": diverging(1.0)[0],
-        "away": diverging(-1.0)[0],
-        "head-colours": str(len(palette.HEADS)),
-        **{f"head-{number}": colour for number, colour in enumerate(palette.HEADS)},
-    }
-    yield from (f"--{name}: {value}" for name, value in named.items())

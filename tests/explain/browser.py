@@ -1,11 +1,19 @@
-"""A headless Chromium that tests can point, click and type in, over the pipe of its DevTools protocol."""
+"""A headless Chromium that tests can point, click and type in, over the pipe of its DevTools protocol.
+
+`python -m tests.explain.browser PAGE.html ...` prints each page's bytes, and the median seconds of five until it had
+loaded and drawn.
+"""
 
 import contextlib
 import json
 import os
 import pathlib
 import select
+import shutil
+import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +30,8 @@ KEYS = {
     "Escape": 27,
     "Tab": 9,
     " ": 32,
+    "+": 187,
+    "-": 189,
 }
 
 
@@ -47,12 +57,8 @@ class Page:
 
     def send(self, method: str, **parameters: object) -> dict[str, Any]:
         """Send a command and return its result."""
-        self._count += 1
-        message: dict[str, object] = {"id": self._count, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write_to, json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != self._count:
+        number = self._post(method, **parameters)
+        while (answer := self._read()).get("id") != number:
             self._note(answer)
         assert "error" not in answer, answer["error"]
         return answer["result"]
@@ -73,6 +79,13 @@ class Page:
         """Wait until what the last event changed is drawn."""
         frame = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
         self.evaluate(f"{frame}.then(() => {frame})")
+
+    def until(self, script: str) -> None:
+        """Wait until the expression holds, for what takes the page more than a frame."""
+        end = time.perf_counter() + TIMEOUT_S
+        while not self.evaluate(script):
+            assert time.perf_counter() < end, f"the page never came to {script}"
+            time.sleep(0.05)
 
     def evaluate(self, script: str) -> Any:
         """Return the value of an expression, which may be a promise."""
@@ -127,6 +140,15 @@ class Page:
             ".map((row) => [...row.children].map((cell) => cell.textContent))"
         )
 
+    def _post(self, method: str, **parameters: object) -> int:
+        """Send a command whose result nobody waits for, and return its number."""
+        self._count += 1
+        message: dict[str, object] = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write_to, json.dumps(message).encode() + b"\0")
+        return self._count
+
     def _mouse(self, kind: str, selector: str, x: float | None, y: float | None) -> None:
         box = self.evaluate(
             f"(() => {{ const element = document.querySelector({json.dumps(selector)}); "
@@ -168,6 +190,7 @@ def launch(chromium: str, profile: pathlib.Path) -> Iterator[Page]:
     commands, write_to = os.pipe()
     read_from, answers = os.pipe()
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
+    flags.append("--enable-unsafe-swiftshader")  # WebGL without a graphics card
     place = [f"--user-data-dir={profile}", "--window-size=1280,900", "about:blank"]
     command = [chromium, *flags, *place]
     # the browser expects its pipes as files 3 and 4
@@ -188,3 +211,18 @@ def launch(chromium: str, profile: pathlib.Path) -> Iterator[Page]:
         process.wait()
         os.close(write_to)
         os.close(read_from)
+
+
+def main() -> None:
+    """Time the pages that the command line names."""
+    with (
+        tempfile.TemporaryDirectory() as profile,
+        launch(shutil.which("chromium") or "chromium", pathlib.Path(profile)) as page,
+    ):
+        for path in map(pathlib.Path, sys.argv[1:]):
+            seconds = statistics.median(page.open(path.resolve()) for _ in range(5))
+            sys.stdout.write(f"{path}: {path.stat().st_size} bytes, {seconds:.2f} s\n")
+
+
+if __name__ == "__main__":
+    main()

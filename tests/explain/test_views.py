@@ -157,6 +157,7 @@ def test_the_profile_counts_the_tokens_that_are_attended_to():
     weights[0, :, :, 0] = 1.0  # one token
     weights[1, :, :, :2] = 0.5  # two
     profile = data_of(views.head_view(weights, list("abcd")))["profile"]
+    assert profile["ticks"] == ["0", "1"]
     np.testing.assert_allclose(profile["layers"], [[1.0], [2.0]], rtol=1e-5)
 
 
@@ -180,6 +181,43 @@ def test_a_report_shows_the_attention_of_records_that_carry_all_of_it(build_reco
     assert page.count("<article") == 3
     data = data_of(page)
     assert (data["tokens"], data["segments"]) == (list(records[0].tokens), None)
+
+
+def layer_scores(tokens: int) -> np.ndarray:
+    """Return what enters layer 0 and leaves layers 0 and 1: from the words to [CLS]."""
+    scores = np.zeros((3, tokens), np.float32)
+    scores[0, 1:4] = [0.75, 0.5, -0.25]
+    scores[1, :3] = [0.5, 0.5, -0.125]
+    scores[2, 0] = 1.0
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("signed", "wanted", "names"),
+    [
+        (True, [[1.25, -0.25], [0.5, -0.125], [0.0, 0.0]], ["towards the target", "away from it"]),
+        (False, [[1.25], [0.5], [0.0]], ["relevance"]),
+    ],
+)
+def test_a_report_shows_where_in_depth_the_decision_forms(build_record, signed, wanted, names):
+    fields = {"layer_scores": layer_scores(7), "signed": signed, "target": "positive"}
+    page = views.report(
+        [
+            build_record("Not bad at all!", method="cp_lrp", **fields),
+            build_record("Not bad at all!", method="rollout"),
+        ]
+    )
+    profile = data_of(page)
+    assert profile["title"] == "cp_lrp for positive: where in depth the decision forms"
+    assert (profile["ticks"], profile["names"]) == (["in", "0", "1"], names)
+    assert profile["layers"] == wanted
+
+
+def test_layer_scores_that_are_no_numbers_are_refused(build_record):
+    scores = layer_scores(7)
+    scores[1, 2] = np.inf
+    with pytest.raises(ValueError, match=r"layer_scores must be finite numbers, got inf"):
+        views.report([build_record("Not bad at all!", layer_scores=scores)])
 
 
 def test_a_report_of_a_pair_knows_its_sentences(build_record):

@@ -67,12 +67,12 @@ def test_the_browser_does_count_requests_and_breaches(tab, tmp_path):
 def test_the_head_views_table_holds_the_arrays_numbers(show, exact):
     attention = made.attention()
     page = show(views.head_view(attention, TOKENS, exact=exact))
-    for number in (1, 2, 3):  # head 1 was on
+    for number in (1, 2, 3):  # head 0 was on
         page.click(f"fieldset label:nth-of-type({number}) input")
     page.focus(CANVAS)
     page.press("ArrowDown", "ArrowDown", "ArrowDown", "Enter")
     rows = page.table()
-    assert rows[0] == ["token", "head 2", "head 3"]
+    assert rows[0] == ["token", "head 1", "head 2"]
     assert [row[0] for row in rows[1:]] == [f"{i} {token}" for i, token in enumerate(TOKENS)]
     for column, head in ((1, 1), (2, 2)):
         wanted = attention[-1, head, 2]
@@ -89,7 +89,7 @@ def test_numbers_left_out_are_said_to_be(show):
     page.choose("Layer", "4")
     page.focus(CANVAS)
     page.press("End", "Enter")
-    assert f"layer 5, from {size - 1} w{size - 1}; left out: at most" in page.text(".table")
+    assert f"layer 4, from {size - 1} w{size - 1}; left out: at most" in page.text(".table")
     shown, wanted = weights_of(page.table()), there[4, 0, -1]
     np.testing.assert_array_equal(np.isnan(shown), wanted == 0)
     np.testing.assert_allclose(shown[wanted > 0], wanted[wanted > 0], rtol=6e-4)  # four digits
@@ -106,7 +106,7 @@ def test_pointing_shows_a_token_pressing_keeps_it_and_escape_lets_it_go(show):
     page.point(CANVAS, COLUMN_PX, 3 * ROW_PX)
     most = int(np.argmax(attention[-1, 0, 2]))
     assert status(page).startswith(
-        f"“film” (2) attends; layer 2, head 1: most to “{TOKENS[most]}” ({most})"
+        f"“film” (2) attends; layer 1, head 0: most to “{TOKENS[most]}” ({most})"
     )
     page.point("h2", 5, 5)
     assert status(page) == idle
@@ -172,7 +172,7 @@ def test_choosing_a_bar_of_the_profile_shows_that_layer(show):
     page.press("ArrowRight")
     assert page.evaluate(layer) == "1"
     page.choose("Layer", "0")
-    assert page.text(".profile .status").startswith("Layer 1:")
+    assert page.text(".profile .status").startswith("Layer 0:")
 
 
 def test_only_lines_in_view_are_drawn_and_the_chosen_token_scrolls_into_it(show):
@@ -193,9 +193,9 @@ def test_the_model_view_enlarges_a_head_and_comes_back(show):
     page.focus(".grid button")
     page.press("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowDown")  # there is no third layer
     focused = "document.activeElement.getAttribute('aria-label')"
-    assert page.evaluate(focused) == "layer 2, head 1"
+    assert page.evaluate(focused) == "layer 1, head 0"
     page.press("ArrowRight", "Enter")
-    assert page.text("dialog h3") == "layer 2, head 2"
+    assert page.text("dialog h3") == "layer 1, head 1"
     page.press("ArrowDown", "ArrowDown", "ArrowDown", "ArrowRight")
     assert page.text("dialog .status").startswith("From “was” (3) to “the” (1)")
     page.press("Enter")
@@ -203,9 +203,9 @@ def test_the_model_view_enlarges_a_head_and_comes_back(show):
     np.testing.assert_allclose(shown, attention[1, 1, 3], rtol=1e-6)
     page.press("Escape")
     assert not page.evaluate("document.querySelector('dialog').open")
-    assert page.evaluate(focused) == "layer 2, head 2"
+    assert page.evaluate(focused) == "layer 1, head 1"
     page.click(".grid button")
-    assert page.text("dialog h3") == "layer 1, head 1"
+    assert page.text("dialog h3") == "layer 0, head 0"
 
 
 def test_the_model_views_table_names_the_largest_weight_of_each_head(show):
@@ -225,10 +225,7 @@ def test_maps_out_of_sight_are_not_drawn_until_they_come_near(show):
     drawn = "document.querySelectorAll('.grid canvas').length"
     assert 0 < page.evaluate(drawn) < 80
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    page.settle()
-    assert page.evaluate(
-        "document.querySelector('.grid div:last-child button:last-child canvas') !== null"
-    )
+    page.until("document.querySelector('.grid div:last-child button:last-child canvas') !== null")
 
 
 def test_a_map_has_the_shades_of_the_palette(show):
@@ -288,11 +285,16 @@ def test_pictures_are_saved_as_png_and_svg(show, tmp_path, view):
     assert (tmp_path / "a_title_of_b_.png").read_bytes().startswith(b"\x89PNG")
     root = xml.etree.ElementTree.parse(tmp_path / "a_title_of_b_.svg").getroot()
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert set(TOKENS) <= set(texts) if view is not made.model else "layer 2" in texts
+    assert (
+        set(TOKENS) <= set(texts)
+        if view is not made.model
+        else {"layer 0", "layer 1", "head 0", "head 2"} <= set(texts)
+    )
 
 
-def test_dark_pages_have_the_palettes_dark_colours(show):
-    page = show(views.head_view(made.attention(), TOKENS))
+@pytest.mark.parametrize("view", made.VIEWS)
+def test_dark_pages_have_the_palettes_dark_colours(show, view):
+    page = show(view(TOKENS))
     card = "getComputedStyle(document.querySelector('.view')).backgroundColor"
     assert page.evaluate(card) == "rgb(255, 255, 255)"
     try:
@@ -316,6 +318,33 @@ def test_the_picture_is_told_to_screen_readers(show):
     assert told["aria-label"].startswith("Heads; arrow keys choose a token")
     assert (told["aria-valuenow"], told["aria-valuemax"]) == ("1", "8")
     assert told["aria-valuetext"] == status(page)
+
+
+def test_the_grid_of_heads_is_told_to_screen_readers(show):
+    page = show(views.model_view(made.attention(), TOKENS))
+    roles = page.evaluate(
+        "[...document.querySelectorAll('.grid [role=row]')].map((row) =>"
+        "[...row.children].map((one) => [one.getAttribute('role'), one.getAttribute('aria-label')]))"
+    )
+    assert [role for role, _ in roles[0]] == ["columnheader"] * 4
+    assert [name for _, name in roles[0][1:]] == ["head 0", "head 1", "head 2"]
+    assert roles[2] == [["rowheader", None]] + [
+        ["gridcell", f"layer 1, head {head}"] for head in range(3)
+    ]
+
+
+def test_a_report_shows_where_in_depth_the_decision_forms(show, build_record):
+    scores = made.layer_scores(7)
+    record = build_record("Not bad at all!", layer_scores=scores, signed=True, method="cp_lrp")
+    page = show(views.report([record]))
+    page.click(".inside summary")
+    page.focus(CANVAS)
+    page.press("ArrowDown", "ArrowDown", "Enter")
+    assert status(page) == "Layer 0: towards the target 0.5000, away from it -0.1250"
+    rows = page.table()
+    assert [row[0] for row in rows] == ["layer", "Before layer 0", "Layer 0", "Layer 1"]
+    shown = [[float(cell) for cell in row[1:]] for row in rows[1:]]
+    assert shown == [[1.25, -0.25], [0.5, -0.125], [0.0, 0.0]]
 
 
 def test_a_report_shows_methods_side_by_side_and_the_attention_when_asked(show, build_record):

@@ -65,13 +65,7 @@ class Figure {
   constructor(root, name, steps) {
     Object.assign(this, { root, name, steps, chosen: null, isPinned: false, isDue: false });
     this.controls = element("div", { class: "controls" });
-    this.canvas = element("canvas", {
-      tabindex: 0,
-      role: "slider",
-      "aria-label": `${name}; arrow keys choose a token, Escape lets it go`,
-      "aria-valuemin": 0,
-      "aria-valuemax": Math.max(0, steps - 1),
-      onkeydown: (event) => this.onKey(event),
+    this.canvas = this.surface("canvas", {
       onpointermove: (event) => this.onPointer(event, false),
       onpointerdown: (event) => this.onPointer(event, true),
       onpointerleave: () => !this.isPinned && this.choose(null),
@@ -91,6 +85,24 @@ class Figure {
     root.append(this.controls, this.stage, this.status, this.scale, files, this.table);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.repaint());
     new ResizeObserver(() => this.redraw()).observe(this.stage);
+  }
+
+  // What has the picture on it and takes the keys.
+  surface(tag, attributes = {}) {
+    return element(tag, {
+      tabindex: 0,
+      role: "slider",
+      "aria-label": `${this.name}; arrow keys choose a ${this.step}, Escape lets it go`,
+      "aria-valuemin": 0,
+      "aria-valuemax": Math.max(0, this.steps - 1),
+      onkeydown: (event) => this.onKey(event),
+      ...attributes,
+    });
+  }
+
+  // What the arrow keys go through.
+  get step() {
+    return "token";
   }
 
   // What a view says: its size, its strokes from one height to another, its table, its words, its scale, what lies
@@ -226,6 +238,10 @@ class Figure {
     this.table.replaceChildren(made);
   }
 
+  get fileName() {
+    return this.name.toLowerCase().replace(/[^a-z0-9]+/g, "_");
+  }
+
   whole(painter) {
     const { width, height } = this.size();
     this.colours = new Colours(this.root);
@@ -252,8 +268,7 @@ class Figure {
 
   save(blob, ending) {
     const href = URL.createObjectURL(blob);
-    const download = `${this.name.toLowerCase().replace(/[^a-z0-9]+/g, "_")}.${ending}`;
-    element("a", { href, download }).click();
+    element("a", { href, download: `${this.fileName}.${ending}` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 10000);
   }
 }

@@ -32,13 +32,14 @@ class HeadView extends Figure {
     this.tell();
     const profile = element("section", { class: "profile" });
     root.append(profile);
+    profile.append(element("h3", {}, data.profile.title));
     this.profile = new ProfileView(profile, data.profile, (layer) => this.setLayer(layer));
     this.setLayer(this.layer);
   }
 
   addControls() {
     const { data } = this;
-    const numbered = (count) => Array.from({ length: count }, (_, i) => [String(i), String(i + 1)]);
+    const numbered = (count) => Array.from({ length: count }, (_, i) => [String(i), String(i)]);
     const set = (name) => (value) => {
       this[name] = value;
       this.tell();
@@ -212,25 +213,25 @@ class HeadView extends Figure {
     const named = (token) => `“${this.data.tokens[token]}” (${token})`;
     const told = this.heads.slice(0, 3).map((head) => {
       const weights = this.weightsOf(head);
-      if (weights.every((weight) => weight === null)) return `head ${head + 1}: hidden`;
+      if (weights.every((weight) => weight === null)) return `head ${head}: hidden`;
       const most = weights.reduce(
         (best, weight, i) => (Math.abs(weight) > Math.abs(weights[best]) ? i : best),
         0,
       );
       const rest = this.isReverse ? 0 : this.array.leftOut(this.layer, head, this.chosen);
       const out = rest ? `, ${Math.round(100 * rest)} % of the row not on this page` : "";
-      return `head ${head + 1}: most ${this.isReverse ? "from" : "to"} ${named(most)} ${spell(weights[most], this.array.digits)}${out}`;
+      return `head ${head}: most ${this.isReverse ? "from" : "to"} ${named(most)} ${spell(weights[most], this.array.digits)}${out}`;
     });
     const more =
       this.heads.length > told.length ? `; ${this.heads.length - told.length} more heads` : "";
     const column = this.isReverse ? "is attended to" : "attends";
-    return `${named(this.chosen)} ${column}; layer ${this.layer + 1}, ${told.join("; ")}${more}`;
+    return `${named(this.chosen)} ${column}; layer ${this.layer}, ${told.join("; ")}${more}`;
   }
 
   tableOf() {
     const { data, heads, array } = this;
-    const head = ["token", ...heads.map((number) => `head ${number + 1}`)];
-    const what = `${this.shown}, layer ${this.layer + 1}`;
+    const head = ["token", ...heads.map((number) => `head ${number}`)];
+    const what = `${this.shown}, layer ${this.layer}`;
     if (this.chosen === null) return { caption: `${what}: choose a token`, head, rows: [] };
     const columns = heads.map((number) => this.weightsOf(number));
     const gap = array.isSparse ? `; left out: at most ${spell(array.packed.cut)}` : "";

@@ -114,10 +114,7 @@ class ModelView extends Figure {
     this.grid = element("div", { class: "grid", role: "grid", "aria-label": says });
     this.grid.style.setProperty("--columns", data.heads);
     this.buttons = Array.from({ length: this.steps }, (_, i) => this.button(i));
-    for (const [name, ...buttons] of this.rows()) {
-      const label = element("span", { role: "rowheader" }, name);
-      this.grid.append(element("div", { role: "row" }, label, ...buttons));
-    }
+    this.grid.append(...this.rows());
     this.stage.replaceWith(this.grid);
     this.dialog = element("dialog", { "aria-label": "one head" });
     root.append(this.dialog);
@@ -131,10 +128,17 @@ class ModelView extends Figure {
 
   rows() {
     const { layers, heads } = this.data;
-    return Array.from({ length: layers }, (_, layer) => [
-      `layer ${layer + 1}`,
-      ...this.buttons.slice(layer * heads, (layer + 1) * heads),
-    ]);
+    const row = (role, name, number, ...cells) => {
+      const label = element("span", { role }, element("span", { class: "wide" }, name), number);
+      return element("div", { role: "row" }, label, ...cells);
+    };
+    const numbers = Array.from({ length: heads }, (_, head) =>
+      element("span", { role: "columnheader", "aria-label": `head ${head}` }, String(head)),
+    );
+    const ofLayers = Array.from({ length: layers }, (_, layer) =>
+      row("rowheader", "layer ", layer, ...this.buttons.slice(layer * heads, (layer + 1) * heads)),
+    );
+    return [row("columnheader", "head", "", ...numbers), ...ofLayers];
   }
 
   place(index) {
@@ -143,7 +147,7 @@ class ModelView extends Figure {
 
   named(index) {
     const [layer, head] = this.place(index);
-    return `layer ${layer + 1}, head ${head + 1}`;
+    return `layer ${layer}, head ${head}`;
   }
 
   button(index) {
@@ -251,8 +255,8 @@ class ModelView extends Figure {
       const [layer, head] = this.place(i);
       const [x, y] = [60 + head * (THUMBNAIL_PX + 4), 20 + layer * (THUMBNAIL_PX + 4)];
       painter.image(x, y, THUMBNAIL_PX, THUMBNAIL_PX, this.thumbnail(i));
-      if (!head) painter.text(4, y + THUMBNAIL_PX / 2, `layer ${layer + 1}`, ink);
-      if (!layer) painter.text(x, 10, `head ${head + 1}`, ink);
+      if (!head) painter.text(4, y + THUMBNAIL_PX / 2, `layer ${layer}`, ink);
+      if (!layer) painter.text(x, 10, `head ${head}`, ink);
     });
   }
 

@@ -65,6 +65,11 @@ class NeuronView extends Figure {
     return { width, height: HEADER_PX + this.steps * NEURON_ROW_PX + 4 };
   }
 
+  // A narrow page shows a part of the columns.
+  onSide(isLeft) {
+    this.stage.scrollLeft += isLeft ? -SUM_PX : SUM_PX;
+  }
+
   heightOf(token) {
     return HEADER_PX + token * NEURON_ROW_PX;
   }

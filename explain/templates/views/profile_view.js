@@ -1,13 +1,12 @@
 // A bar a layer: where in depth the decision forms, or how widely each layer attends. Choosing a bar shows the layer.
 /* exported ProfileView */
-/* global Figure, element, spell */
+/* global Figure, spell */
 
 const BAR_PX = 30;
 const BARS_HEIGHT_PX = 110;
 
 class ProfileView extends Figure {
-  constructor(root, data, onchoose) {
-    root.append(element("h3", {}, data.title));
+  constructor(root, data, onchoose = () => {}) {
     super(root, data.title, data.layers.length);
     Object.assign(this, { data, onchoose });
     this.longest = Math.max(...data.layers.flat().map(Math.abs)) || 1;
@@ -64,7 +63,7 @@ class ProfileView extends Figure {
       painter.text(
         (layer + 0.5) * BAR_PX,
         BARS_HEIGHT_PX - 9,
-        String(layer + 1),
+        this.data.ticks[layer],
         this.colours.get("ink"),
         place,
       );
@@ -72,20 +71,25 @@ class ProfileView extends Figure {
     painter.line(0, zero, BAR_PX * this.steps, zero, this.colours.get("soft"));
   }
 
+  named(layer) {
+    const tick = this.data.ticks[layer];
+    return tick === "in" ? "Before layer 0" : `Layer ${tick}`;
+  }
+
   legend() {
     return `The longest bar is ${spell(this.longest)}.`;
   }
 
   say() {
-    if (this.chosen === null) return "";
+    if (this.chosen === null) return "Press a bar, or use the arrow keys.";
     const values = this.data.layers[this.chosen];
     const told = this.data.names.map((name, i) => `${name} ${spell(values[i])}`);
-    return `Layer ${this.chosen + 1}: ${told.join(", ")}`;
+    return `${this.named(this.chosen)}: ${told.join(", ")}`;
   }
 
   tableOf() {
     const rows = this.data.layers.map((values, i) => [
-      String(i + 1),
+      this.named(i),
       ...values.map((value) => spell(value)),
     ]);
     return { caption: this.data.title, head: ["layer", ...this.data.names], rows };
