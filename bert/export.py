@@ -39,6 +39,7 @@ _POOLED_CLASSES = {
     "AutoModelForSequenceClassification": "PooledBertForSequenceClassification",
 }
 _TEMPLATE = pathlib.Path(__file__).parent / "templates" / f"{POOLED_MODULE}.py.txt"
+_SEGMENTS = "bert/embeddings/token_type_embeddings"
 _ACTIVATIONS = {"gelu_tanh": "gelu_pytorch_tanh"}  # ours -> transformers', where they differ
 _TRUNCATION_SIDES = {"head": "right", "tail": "left"}  # what is kept -> where transformers cuts
 _SPECIAL_TOKENS = {
@@ -79,9 +80,13 @@ def write_hugging_face(model_dir: files.Path, output_dir: files.Path) -> None:
             model_dir,
             record.truncation,
         )
+    variables = _variables(parts)
+    if not config.type_vocab_size:  # transformers always adds a segment: two that add nothing
+        config = config.model_copy(update={"type_vocab_size": 2})
+        variables[_SEGMENTS] = np.zeros([2, config.hidden_size], np.float32)
     vocabulary = parts.tokenizer().vocab
-    with _new_folder(output_dir) as folder:
-        write_weights(folder / WEIGHTS_FILE, hugging_face.to_tensors(_variables(parts)))
+    with new_folder(output_dir) as folder:
+        write_weights(folder / WEIGHTS_FILE, hugging_face.to_tensors(variables))
         files.copy(parts.vocab_file, folder / config_lib.VOCAB_FILE)
         _write_json(folder / hugging_face.CONFIG_FILE, config_values(config, record))
         _write_json(folder / "tokenizer_config.json", tokenizer_values(record, vocabulary))
@@ -108,7 +113,7 @@ def strip_optimizer(model_dir: files.Path, output_dir: files.Path) -> None:
             f"{model_dir} must be the output_dir of a finished training, but holds no {config_lib.CLASSIFIER_FILE}; "
             "models from elsewhere have no optimiser to leave out"
         )
-    with _new_folder(output_dir) as folder:
+    with new_folder(output_dir) as folder:
         model_folder.save_for_inference(parts, parts.init_checkpoint, folder)
 
 
@@ -212,7 +217,7 @@ def _write_json(path: pathlib.Path, values: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _new_folder(target: files.Path) -> Iterator[pathlib.Path]:
+def new_folder(target: files.Path) -> Iterator[pathlib.Path]:
     """Give a folder to fill; it becomes `target` when the block ends well and is removed when it raises."""
     final = pathlib.Path(os.path.abspath(target))
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):

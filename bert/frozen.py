@@ -125,7 +125,11 @@ class Graph:
 
 
 class FrozenModel:
-    """A classifier's weights in memory, for graphs over them."""
+    """A classifier's weights in memory, for graphs over them.
+
+    Attributes:
+      variables: the weights by name, as `classifier.forward` takes them.
+    """
 
     def __init__(
         self,
@@ -174,7 +178,7 @@ class FrozenModel:
         variables = {name: tf.constant(value, dtype) for name, value in values.items()}
         # not for the other engine, which chooses a precision kernel by kernel
         is_cast = engine != "openvino"
-        self._variables = weights.in_precision(variables, precision) if is_cast else variables
+        self.variables = weights.in_precision(variables, precision) if is_cast else variables
 
     def predict(
         self,
@@ -199,7 +203,7 @@ class FrozenModel:
             ids, mask, segments, target, contrast = arrays
             batch = features_lib.Features(ids, mask, segments, target=target, contrast=contrast)
             outputs = classifier.forward(
-                self._variables,
+                self.variables,
                 self._config,
                 batch,
                 pooling=self._pooling,
