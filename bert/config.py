@@ -75,7 +75,7 @@ class BertConfig(pydantic.BaseModel):
     hidden_dropout_prob: float = pydantic.Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = pydantic.Field(0.1, ge=0, lt=1)
     max_position_embeddings: int = pydantic.Field(512, gt=0)
-    type_vocab_size: int = pydantic.Field(16, gt=0)
+    type_vocab_size: int = pydantic.Field(16, ge=0)
     initializer_range: float = pydantic.Field(0.02, ge=0)
     layer_norm_eps: float = pydantic.Field(1e-12, gt=0, exclude_if=lambda value: value == 1e-12)
 

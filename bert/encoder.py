@@ -79,15 +79,14 @@ def embed(
     dropout: shapes.Dropout = layers.keep_all,
     scope: str = "bert",
 ) -> shapes.Hidden:
-    """Add position and segment to the word embeddings and normalise."""
-    segments = variables[f"{scope}/embeddings/token_type_embeddings"]
+    """Add position and, where the model tells them apart, segment to the word embeddings and normalise."""
+    summed = word_embeddings
+    if config.type_vocab_size:
+        segments = variables[f"{scope}/embeddings/token_type_embeddings"]
+        # one-hot: the quicker way for so small a table
+        summed = summed + layers.look_up(segments, segment_ids, one_hot=True)
     positions = variables[f"{scope}/embeddings/position_embeddings"][: tf.shape(word_embeddings)[1]]
-    # one-hot: the quicker way for so small a table
-    summed = (
-        word_embeddings
-        + layers.look_up(segments, segment_ids, one_hot=True)
-        + positions[tf.newaxis]
-    )
+    summed = summed + positions[tf.newaxis]
     normed = layers.layer_norm(variables, f"{scope}/embeddings", summed, config.layer_norm_eps)
     return dropout(normed, config.hidden_dropout_prob, "embeddings")
 

@@ -22,12 +22,15 @@ def encoder_shapes(
       ValueError: the heads do not divide the width.
     """
     d, f = config.num_attention_heads * config.size_per_head, config.intermediate_size
-    shapes_by_name: dict[str, tuple[int, ...]] = {
-        f"{scope}/embeddings/word_embeddings": (config.vocab_size, d),
-        f"{scope}/embeddings/token_type_embeddings": (config.type_vocab_size, d),
-        f"{scope}/embeddings/position_embeddings": (config.max_position_embeddings, d),
-        **_layer_norm_shapes(f"{scope}/embeddings", d),
+    tables = {
+        "word_embeddings": config.vocab_size,
+        "token_type_embeddings": config.type_vocab_size,  # 0: a model that tells no segments apart
+        "position_embeddings": config.max_position_embeddings,
     }
+    shapes_by_name: dict[str, tuple[int, ...]] = {
+        f"{scope}/embeddings/{name}": (rows, d) for name, rows in tables.items() if rows
+    }
+    shapes_by_name |= _layer_norm_shapes(f"{scope}/embeddings", d)
     for index in range(config.num_hidden_layers):
         layer = f"{scope}/encoder/layer_{index}"
         for projection in ("query", "key", "value"):

@@ -17,23 +17,27 @@ PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that expla
         "files< checksums layouts failures*",
         "config< shapes*< training_log taps*< normalization",
         "options project_config tasks tables< tensor_files tokenization< downloads weights* layers*",
-        "datasets< hugging_face pretrained truncation encoder*",
-        "modeling* features*<",
-        "classifier*< input_fn*< optimization* checkpoints*< metrics* tf_hub* windows*<",
+        "datasets< hugging_face pretrained truncation encoder* word_level",
+        "modeling* features*< nano",
+        "classifier*< graph_tokenization*< input_fn*< optimization* checkpoints*< metrics* tf_hub* windows*<",
         "conversion* hooks*",
         "alterations*<",
         "estimator* model_folder*< frozen*< training* export*< ancestor*",
-        "project*",
+        "project* anatomy*",
     ],
     "explain": [
         "attention* attribution* averaged_gradients* relevance* perturbation*",
         "words statistics removal sentiment_trees explanation targets methods*",
-        "warm* predictor*",
+        "warm* predictor* inspector*",
         "explainer*",
-        "model*",
-        "robustness faithfulness rationales rationale_files eraser_files accuracy corpus palette lettering packing",
-        "evaluation* evaluation_files* results results_page highlight plots evaluation_plots views",
-        "gallery evaluation_gallery*",
+        "model* answers* saved_model*",
+        "robustness faithfulness rationales rationale_files eraser_files accuracy corpus palette lettering packing "
+        "embeddings",
+        "evaluation* evaluation_files* results results_page highlight plots attention_plots training_plots "
+        "evaluation_plots "
+        "view_page views",
+        "gallery evaluation_gallery* form rest*",
+        "server*",
     ],
 }
 MARKED = {
@@ -59,7 +63,9 @@ ARROWS = {  # inside a row: who imports -> what
     "explain.rationale_files": {"explain.rationales"},
     "explain.eraser_files": {"explain.rationales"},
     "explain.results_page": {"explain.results"},
-    "explain.views": {"explain.highlight"},
+    "explain.view_page": {"explain.highlight"},
+    "explain.views": {"explain.highlight", "explain.view_page"},
+    "explain.attention_plots": {"explain.plots"},
     "explain.evaluation_files": {"explain.evaluation"},
     "explain.evaluation_gallery": {"explain.gallery"},
 }
@@ -79,15 +85,19 @@ LIBRARIES = [  # (rule, packages, the only files that may import them)
         7,
         "json",
         "bert/config.py bert/export.py bert/tables.py "
-        "explain/explanation.py explain/views.py explain/rationale_files.py explain/eraser_files.py "
+        "explain/explanation.py explain/view_page.py explain/rationale_files.py explain/eraser_files.py "
         "explain/evaluation_files.py scripts/prepare_*.py scripts/benchmark_*.py",
     ),
     (
         8,
-        "matplotlib seaborn plotly",
-        "explain/plots.py explain/evaluation_plots.py explain/lettering.py",
+        "matplotlib seaborn",
+        "explain/plots.py explain/attention_plots.py explain/training_plots.py explain/evaluation_plots.py "
+        "explain/lettering.py",
     ),
+    (8, "plotly", "explain/views.py"),
     (8, "jinja2 markupsafe", "explain/highlight.py explain/views.py"),
+    (2, "fastapi starlette uvicorn", "explain/server.py scripts/app.py"),
+    (2, "tensorflow_text", "bert/graph_tokenization.py"),
 ]
 COLOUR = re.compile(r"(?i)(?<![\w&])#([0-9a-f]{6}|[0-9a-f]{8})\b|\b(rgb|hsl)a?\(|^#[0-9a-f]{3}$")
 HTML = re.compile(r"(?i)</?(html|body|head|div|span|p|table|style|script|svg|mark)\b[^<]*>")
