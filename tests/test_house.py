@@ -124,7 +124,7 @@ def test_the_parity_table_names_tests_that_exist():
     table = (ROOT / "tests" / "README.md").read_text()
     rows = re.findall(r"^\| *(\d+) *\|[^|]*\|([^|]*)\|$", table, flags=re.MULTILINE)
     wanted = {*range(1, 33), *range(34, 56), *range(59, 80), *range(81, 93)}
-    wanted |= {*range(94, 102), *range(103, 128)}
+    wanted |= {*range(94, 102), *range(103, 129)}
     assert {int(number) for number, _ in rows} >= wanted
     for number, cell in rows:
         named = re.findall(r"`([\w/]+\.py)`::(\w+)", cell)
@@ -133,3 +133,15 @@ def test_the_parity_table_names_tests_that_exist():
             assert f"def {test}(" in (ROOT / "tests" / file).read_text(), (
                 f"row {number}: {file}::{test}"
             )
+
+
+def test_the_results_page_sets_attention_beside_gradients_and_chance():
+    page = (ROOT / "explain" / "RESULTS.md").read_text()
+    table = page.split("## SST-5")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `?(\w+)`? \| (0\.\d+)", table, re.MULTILINE)
+    kept = {method: float(share) for method, share in rows}
+    assert (
+        kept["integrated_gradients"] < kept["attention_last"] < kept["lat"] <= kept["chance"] + 1e-2
+    )
+    assert (ROOT / "explain" / "images" / "sst5_word_deletion.png").stat().st_size > 10_000
+    assert "RESULTS.md" in (ROOT / "explain" / "README.md").read_text()
