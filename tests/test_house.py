@@ -124,7 +124,7 @@ def test_the_parity_table_names_tests_that_exist():
     table = (ROOT / "tests" / "README.md").read_text()
     rows = re.findall(r"^\| *(\d+) *\|[^|]*\|([^|]*)\|$", table, flags=re.MULTILINE)
     wanted = {*range(1, 33), *range(34, 56), *range(59, 80), *range(81, 93)}
-    wanted |= {*range(94, 102), *range(103, 129)}
+    wanted |= {*range(94, 129)}
     assert {int(number) for number, _ in rows} >= wanted
     for number, cell in rows:
         named = re.findall(r"`([\w/]+\.py)`::(\w+)", cell)
