@@ -31,18 +31,25 @@ def draft(target: Path) -> Iterator[pathlib.Path]:
 def claimed(folder: Path) -> Iterator[None]:
     """Keep a folder from other processes that claim it; the claim ends with the block or the process, however it ends.
 
+    A process may claim again what it holds.
+
     Raises:
       ValueError: another process holds it.
     """
-    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    whole = pathlib.Path(folder).resolve()
+    whole.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(whole / ".claimed", timeout=0, is_singleton=True)
     try:
-        with filelock.FileLock(pathlib.Path(folder) / ".claimed", timeout=0):
-            yield
+        lock.acquire()
     except filelock.Timeout:
         raise ValueError(
             f"{folder} must be trained in by one process at a time, and another is at it; wait for it, or give another "
             "--output_dir"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(target: Path, text: str) -> None:

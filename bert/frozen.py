@@ -267,6 +267,8 @@ def _see_layer_norms(converted: Any) -> None:
     from openvino import opset13
 
     for norm in [node for node in converted.get_ops() if node.get_type_name() == "MVN"]:
+        if norm.input_value(1).get_node().get_data().tolist() != [0, 2, 3]:
+            continue  # somebody else's
         norm.input(1).replace_source_output(opset13.constant([2, 3], np.int64).output(0))
         (scaled,) = norm.output(0).get_target_inputs()
         (shifted,) = scaled.get_node().output(0).get_target_inputs()

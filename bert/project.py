@@ -124,11 +124,22 @@ def run(
 
     Returns:
       The plan as it stands at the end.
+
+    Raises:
+      ValueError: another process trains in the folder, or it was trained in another way.
     """
-    project.config.save(project.folder / project_config.RESOLVED_FILE)
-    return training.train(
-        project.parts, project.tokenizer, project.train, project.dev, project.options, report, hooks
-    )
+    with files.claimed(project.folder):
+        _check_same_split(project.config)  # again: another process may have begun a training since
+        project.config.save(project.folder / project_config.RESOLVED_FILE)
+        return training.train(
+            project.parts,
+            project.tokenizer,
+            project.train,
+            project.dev,
+            project.options,
+            report,
+            hooks,
+        )
 
 
 def evaluate(project: Project, examples: Examples, name: str = "eval") -> Evaluation:

@@ -32,6 +32,7 @@ def find_words(
       max_words: the most frequent are kept, of equally frequent ones the first in Unicode order; None keeps all.
 
     Raises:
+      TypeError: one text, which would be read letter by letter.
       ValueError: a bound is below 1, or no word is left.
 
     >>> find_words(["So fine!", "so-so"])
@@ -40,6 +41,8 @@ def find_words(
     for name, bound in (("min_count", min_count), ("max_words", max_words)):
         if bound is not None and bound < 1:
             raise ValueError(f"{name} must be at least 1, got {bound}; raise it or leave it out")
+    if isinstance(texts, str):
+        raise TypeError(f"texts must be a list of texts, got one: {texts[:40]!r}; put it in a list")
     counts = collections.Counter[str]()
     split = normalization.BasicTokenizer().tokenize
     for text in texts:

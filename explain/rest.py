@@ -117,6 +117,8 @@ def answer(request: Request, answers: answers_lib.Answers) -> bytes:
     rows: list[_Row] = [{} for _ in request.instances]
     numbered = sorted(enumerate(request.instances), key=lambda pair: repr(pair[1].target))
     for target, group in itertools.groupby(numbered, key=lambda pair: pair[1].target):
+        if target == -1:  # the exported model's number for it
+            target = "predicted"
         if target == "all":
             raise ValueError("target must be one class, got 'all'; send the text once a class")
         places, asked = zip(*group, strict=True)

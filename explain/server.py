@@ -99,7 +99,8 @@ class _Site:
     def __init__(
         self, answers: answers_lib.Answers, name: str, limits: Limits, hosts: Collection[str]
     ) -> None:
-        self._answers, self._name, self._limits, self._hosts = answers, name, limits, hosts
+        self._answers, self._name, self._limits = answers, name, limits
+        self._hosts = {host.lower() for host in hosts}  # as a request's is read
         self._turns, self._waiting = concurrent.futures.ThreadPoolExecutor(1), 0
         self._first = form_lib.Form(
             methods=tuple(answers.methods[:1]), layer=str(answers.layers - 1)
@@ -180,7 +181,9 @@ class _Site:
 
     def _too_large(self) -> exceptions.HTTPException:
         most = f"{self._limits.body_bytes:,} bytes"
-        return fastapi.HTTPException(413, f"a request must be at most {most}; shorten its texts")
+        return fastapi.HTTPException(
+            413, f"a request must be at most {most}; shorten its texts, or send fewer"
+        )
 
     async def _body(self, request: fastapi.Request) -> bytes:
         body = bytearray()

@@ -41,3 +41,11 @@ def test_a_claim_ends_with_an_error_too(tmp_path):
         raise KeyError
     with files.claimed(tmp_path):
         pass
+
+
+def test_a_process_may_claim_again_what_it_holds_and_keeps_it_until_the_first_claim_ends(tmp_path):
+    with files.claimed(tmp_path):
+        with files.claimed(tmp_path / "." / ""):
+            pass
+        tried = [sys.executable, "-c", _HOLD, tmp_path]
+        assert subprocess.run(tried, input="", capture_output=True, text=True).returncode != 0

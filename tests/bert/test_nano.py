@@ -65,6 +65,15 @@ def test_nothing_is_written_for_sizes_that_cannot_be(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_the_vocabulary_of_a_trained_model_is_not_replaced(tmp_path):
+    nano.write(tmp_path, TEXTS)
+    (tmp_path / "classifier_config.json").write_text("{}")
+    kept = (tmp_path / "vocab.txt").read_text()
+    with pytest.raises(FileExistsError, match=r"must be a folder without a trained model"):
+        nano.write(tmp_path, [*TEXTS, "more words"])
+    assert (tmp_path / "vocab.txt").read_text() == kept
+
+
 def test_the_config_file_says_that_no_segments_are_told_apart(tmp_path):
     nano.write(tmp_path, TEXTS)
     assert json.loads((tmp_path / "bert_config.json").read_text())["type_vocab_size"] == 0

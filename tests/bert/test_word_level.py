@@ -129,3 +129,8 @@ def test_the_file_makes_the_full_tokenizer_read_any_text_alike(tmp_path):
 
 def test_a_tokenizer_says_how_large_it_is():
     assert repr(word_level.WordTokenizer(WORDS)) == "WordTokenizer(9 tokens, max_seq_len=16)"
+
+
+def test_one_text_for_many_is_refused_and_not_read_letter_by_letter():
+    with pytest.raises(TypeError, match=r"texts must be a list of texts, got one: 'so fine'"):
+        word_level.find_words("so fine")

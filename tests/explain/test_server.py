@@ -322,6 +322,13 @@ def test_a_name_that_is_not_this_machines_is_refused(client, host, status):
     assert client.get("/", headers={"Host": host}).status_code == status
 
 
+def test_a_machines_own_name_counts_in_any_case():
+    app = server.create_app(fake(), "tiny", LIMITS, {"MyBox.local"})
+    client = testclient.TestClient(app)
+    for host, status in (("MyBox.local:80", 200), ("mybox.local", 200), ("yourbox.local", 400)):
+        assert client.get("/", headers={"Host": host}).status_code == status
+
+
 @pytest.mark.parametrize("path", ["/", PREDICT])
 @pytest.mark.parametrize(
     ("headers", "is_let_in"),

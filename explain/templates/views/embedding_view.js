@@ -75,7 +75,8 @@ class EmbeddingView extends Figure {
   // Keys pass by the points that are not shown.
   choose(point) {
     if (point === null) return super.choose(null);
-    const way = point < (this.chosen ?? -1) ? -1 : 1;
+    const isBack = point < (this.chosen ?? -1) || (point === this.steps - 1 && !this.isShown(point));
+    const way = isBack && point > 0 ? -1 : 1; // Home and End look inwards
     let next = point;
     while (next >= 0 && next < this.steps && !this.isShown(next)) next += way;
     if (next >= 0 && next < this.steps) super.choose(next);
