@@ -1,7 +1,6 @@
 """A reader opens the app in a browser, with the keys alone: it asks for nothing else, and runs nothing of a text's."""
 
 import contextlib
-import shutil
 import socket
 import threading
 import time
@@ -12,12 +11,12 @@ import uvicorn
 
 from explain import answers as answers_lib
 from explain import server
-from tests.explain import browser
 from tests.explain import classifier_folder
 from tests.explain import explained
+from tests.explain import test_views_browser
 
 pytestmark = pytest.mark.slow
-folder = explained.folder
+folder, tab = explained.folder, test_views_browser.tab
 WAIT_S = 300  # of a busy machine
 
 
@@ -64,15 +63,6 @@ def serve(answers):
 def served(folder):
     with serve(answers_lib.Answers(folder, ["gradient_x_input", "rollout"])) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("waits for chromium on PATH, to open the app as a reader does")
-    with browser.launch(chromium, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ import pytest
 
 from bert import tokenization
 from explain import rest
-from tests.explain import test_server
+from tests.explain import served
 
 folder, answers, client, direct = (
-    test_server.folder,
-    test_server.answers,
-    test_server.client,
-    test_server.direct,
+    served.folder,
+    served.answers,
+    served.client,
+    served.direct,
 )
-PREDICT, METHODS = test_server.PREDICT, test_server.METHODS
-TEXT, PAIR = test_server.TEXT, test_server.PAIR
+PREDICT, METHODS = served.PREDICT, served.METHODS
+TEXT, PAIR = served.TEXT, served.PAIR
 
 
 def of_text(direct, text, target="predicted"):
@@ -99,7 +99,7 @@ def test_explain_takes_a_target_for_each_text(client, direct):
         {"text": "dull", "target": "so-so-good"},
         {"text": TEXT, "target": -1},  # the exported model's predicted class
     ]
-    limit = test_server.LIMITS.texts
+    limit = served.LIMITS.texts
     for some in (asked[i : i + limit] for i in range(0, len(asked), limit)):
         body = {"signature_name": "explain", "instances": some}
         found = client.post(PREDICT, json=body).json()["predictions"]
@@ -188,7 +188,7 @@ def test_numbers_that_are_not_finite_are_written_as_tf_serving_writes_them(build
     scores = np.array([0.5, np.nan, -np.inf, np.inf], np.float32)
     spans = [tokenization.Token("x", 0, 0)] * 4
     record = dataclasses.replace(record, token_scores=scores, tokens=tuple("abcd"))
-    answers = test_server.fake(
+    answers = served.fake(
         lambda question: [record], encode=lambda text: types.SimpleNamespace(tokens=spans)
     )
     body = rest.answer(rest.parse(b'{"instances": ["so fine"]}'), answers)
