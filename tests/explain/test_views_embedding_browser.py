@@ -116,6 +116,18 @@ def test_keys_go_through_the_points_and_pass_by_those_of_other_labels(flat):
     assert {row[1] for row in flat.table()[1:]} == {"negative"}
 
 
+def test_home_and_end_find_the_outermost_points_that_are_shown(flat):
+    flat.focus(".plot")
+    for label, name in (("0", "negative"), ("1", "positive")):
+        flat.choose("Label", label)
+        numbers = [i for i, given in enumerate(LABELS) if given == name]
+        flat.press("End")
+        assert status(flat).startswith(f"“{TEXTS[numbers[-1]]}” ({numbers[-1]}), {name}")
+        flat.press("Home")
+        assert status(flat).startswith(f"“{TEXTS[numbers[0]]}” ({numbers[0]}), {name}")
+        flat.press("Escape")
+
+
 def test_keys_turn_the_picture_and_bring_it_nearer_and_choosing_leaves_it_so(deep):
     deep.focus(".plot")
     start = camera(deep)
