@@ -221,7 +221,7 @@ def train(bench: benchmark_bench.Bench) -> None:
     bench.agree("float32")
     asked = {"steps": bench.settings.steps, "batch_size": _BATCH}
     rate = benchmark_turns.Figure("examples/s", key="rate")
-    once: dict[str, Any] = {"repeats": 1, "warm_ups": 0}  # its first steps are its warm-up
+    warm: dict[str, Any] = {"warm_ups": 0}  # its first steps are its warm-up
 
     def peer(precision: str, attention: str) -> benchmark_turns.Ask | None:
         return bench.side("peers", "train", precision=precision, attention=attention, **asked)
@@ -229,7 +229,7 @@ def train(bench: benchmark_bench.Bench) -> None:
     told = f"fine-tuning, batches of {_BATCH}, float32; transformers"
     cases = {f"{told}, {name}": peer("float32", name) for name in _ATTENTIONS}
     rows = bench.compare(
-        bench.side("ours", "train", precision="float32", **asked), cases, rate, **once
+        bench.side("ours", "train", precision="float32", **asked), cases, rate, **warm
     )
     rates = [row.peer if isinstance(row.peer, float) else 0.0 for row in rows]
     quicker = _ATTENTIONS[rates.index(max(rates))]
@@ -238,13 +238,14 @@ def train(bench: benchmark_bench.Bench) -> None:
         bench.side("ours", "train", precision="bfloat16", **asked),
         peer("bfloat16", quicker),
         rate,
-        **once,
+        **warm,
     )
 
 
 def agreement(bench: benchmark_bench.Bench) -> None:
     """Compare the answers in bfloat16 with those in float32, each side with its own."""
     count = bench.settings.reviews
+    bench.agree("float32")
     bench.measure(
         f"bfloat16 beside float32, {count:,} texts; transformers, expert",
         bench.side("ours", "agreement", count=count, engine=bench.settings.engine),
