@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import integrate
 from scipy import special
 
 from explain import removal as removal_lib
@@ -292,9 +293,8 @@ def _aopc_and_accuracy(answers: Answers) -> Metrics:
 
 def _curve(answers: Answers) -> Metrics:
     """Return the target's probability along the shares, and the area under it by trapezoids."""
-    curve = answers.probabilities
-    auc = float(np.trapz(curve, np.array(CURVE_SHARES) / 100))
-    return {"auc": auc, "curve": curve.tolist()}
+    area = integrate.trapezoid(answers.probabilities, np.array(CURVE_SHARES) / 100)
+    return {"auc": float(area), "curve": answers.probabilities.tolist()}
 
 
 def _kept(answers: Answers) -> Metrics:

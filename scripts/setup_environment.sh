@@ -3,7 +3,8 @@
 # where there is none, and installs a requirements file into it once: a stamp with the files' hash makes later runs
 # install nothing and need no network.
 #
-# Settings: PYTHON (interpreter to use), VENV_DIR (where the environment lives; default: .venv in the repository).
+# Settings: PYTHON (interpreter to use), VENV_DIR (where the environment lives; default: .venv in the repository),
+# PIP_REQUIRE_HASHES=1 (install by requirements.lock.txt, nothing but files whose hashes it has).
 
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 VENV="${VENV_DIR:-$ROOT/.venv}"
@@ -78,6 +79,9 @@ PYTHON
 setup_environment() {
   local file="$1" wanted name
   ensure_environment
+  if [[ -n ${PIP_REQUIRE_HASHES:-} && $file != requirements-current-tf.txt ]]; then
+    file=requirements.lock.txt # holds both
+  fi
   wanted="$(fingerprint "$file")"
   if [[ "$(cat -- "$VENV/.installed-$file" 2>/dev/null)" == "$wanted" ]]; then
     return

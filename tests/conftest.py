@@ -1,16 +1,41 @@
 """What every test may use: the default weights, and a tiny BERT with a task it can learn."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bert import checkpoints
 from bert import config as config_lib
 from bert import pretrained
 from bert import weights
+
+# What a TensorFlow without Estimators, Beam's requirements and an importable tensorflow-text cannot run: files that
+# import these (scripts/test --current-tf).
+_BOUND_TO_2_15 = re.compile(
+    r"^from \w+ import (estimator|training|project|tiny_estimator|worker|distribution|bulk\w*|graph_tokenization)\b"
+    r"|^from \S+ import (test_run_classifier|clusters|killed_training|saved_model)\b|^import (run_classifier|pyarrow)\b"
+    r"|tensorflow_hub|tf\.estimator",
+    re.MULTILINE,
+)
+_HERE = pathlib.Path(__file__).parent
+collect_ignore = (
+    []
+    if hasattr(tf, "estimator")
+    else [
+        str(path.relative_to(_HERE))
+        for path in _HERE.rglob("*.py")
+        if _BOUND_TO_2_15.search(path.read_text(encoding="utf-8"))
+    ]
+)
+
+needs_estimator = pytest.mark.skipif(
+    not hasattr(tf, "estimator"), reason="this TensorFlow has no tf.estimator"
+)
 
 TINY_WORDS = [
     "[PAD]",

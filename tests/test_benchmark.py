@@ -329,7 +329,6 @@ def test_our_side_alone_answers_and_a_method_is_timed_beside_its_prediction(tmp_
     assert sizes["every layer"] == 2 * 3 * 128 * 128 * 4
 
 
-@pytest.mark.slow
 def test_the_suites_with_processes_of_their_own_run_on_our_side_alone(tmp_path):
     path = tmp_path / "rows.json"
     command = (

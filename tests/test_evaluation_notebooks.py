@@ -6,7 +6,6 @@ import pathlib
 import nbclient
 import nbformat
 import numpy as np
-import pytest
 
 from explain import explanation
 from explain import faithfulness
@@ -29,7 +28,6 @@ def run(name, parameters):
     return "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in outputs)
 
 
-@pytest.mark.slow
 def test_the_metrics_notebook_reports_all_classes_two_sides_and_calibration(tmp_path):
     labels = ["1", "2", "3", "4", "5"]
     gold = [0, 1, 2, 2, 3, 4]
@@ -88,7 +86,6 @@ def measures(rng):
         yield {"measures": by_method, "floor": {"deletion": {"curve": drawn[2]}}}
 
 
-@pytest.mark.slow
 def test_the_plots_notebook_draws_words_data_sets_methods_and_curves(tmp_path):
     rng = np.random.default_rng(6)
     every = [*records("occlusion", rng), *records("rollout", rng)]

@@ -15,7 +15,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = os.environ.get("BERT_DATA_DIR")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(
     not (DATA and os.environ.get("BERT_MEASURE")),
@@ -35,7 +34,6 @@ def test_5000_imdb_reviews_give_the_accuracy_of_the_readme(tmp_path):
     assert float(results["eval_accuracy"]) >= 0.855
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(
     not (DATA and os.environ.get("BERT_MEASURE")),

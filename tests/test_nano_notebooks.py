@@ -10,7 +10,6 @@ import re
 import nbclient
 import nbformat
 import numpy as np
-import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZES = {"n_layer": 2, "n_head": 2, "n_embed": 6, "max_seq_len": 16}
@@ -33,7 +32,6 @@ def run(name, parameters):
     return "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in outputs)
 
 
-@pytest.mark.slow
 def test_the_review_notebook_trains_measures_and_opens_the_model_up(
     tiny_data, tmp_path, monkeypatch
 ):
@@ -57,7 +55,6 @@ def test_the_review_notebook_trains_measures_and_opens_the_model_up(
     assert "fine" in (tmp_path / "heads.html").read_text()
 
 
-@pytest.mark.slow
 def test_the_hate_speech_notebook_shows_numbers_and_never_a_word(tmp_path, monkeypatch):
     rng = np.random.default_rng(8)
     source = tmp_path / "source" / "hatexplain"

@@ -30,7 +30,6 @@ def run(name, parameters, folder):
     return "".join(str(output.get("text", "")) + str(output.get("data", "")) for output in outputs)
 
 
-@pytest.mark.slow
 def test_the_attention_notebook_runs_and_writes_its_page(tiny_release, tiny_data, tmp_path):
     (tmp_path / "data").mkdir()
     for split in ("train", "test"):
@@ -79,7 +78,6 @@ def config(tiny_release, tiny_data, tmp_path):
     return path
 
 
-@pytest.mark.slow
 def test_the_training_notebook_trains_from_the_config_and_draws_the_curve(config, tmp_path):
     outputs = run("Training_BERT.ipynb", {"CONFIG": str(config)}, ROOT / "notebooks")
     assert "58 examples to train on, 6 to evaluate on, labels ['0', '1']" in outputs
@@ -89,7 +87,6 @@ def test_the_training_notebook_trains_from_the_config_and_draws_the_curve(config
     assert checkpoints.latest_step(tmp_path / "out") == 14
 
 
-@pytest.mark.slow
 def test_the_attention_map_notebook_draws_every_layer_asked_and_every_head(
     config, tiny_release, tmp_path
 ):
@@ -100,7 +97,6 @@ def test_the_attention_map_notebook_draws_every_layer_asked_and_every_head(
     assert outputs.count("'image/png'") == 2 + 1 + 1  # two layers, all heads of one, rollout
 
 
-@pytest.mark.slow
 def test_the_fine_tuning_notebook_compares_three_methods_and_one_of_its_own(config, tmp_path):
     asked = ["gradient_x_input", "occlusion", "rollout"]
     parameters = {"CONFIG": str(config), "TEXTS": ["so fine", "so dull"], "METHODS": asked}
@@ -111,7 +107,6 @@ def test_the_fine_tuning_notebook_compares_three_methods_and_one_of_its_own(conf
     assert checkpoints.latest_step(tmp_path / "out") == 14
 
 
-@pytest.mark.slow
 def test_the_lrp_notebook_states_the_patents_and_balances_its_ledger(
     config, tiny_release, tmp_path
 ):

@@ -81,7 +81,6 @@ def records(trained):
     return explain(texts, target="1")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_the_planted_word_is_the_top_word_of_95_texts_in_100(records, method):
     of_method = [record for record in records if record.method == method]
@@ -90,7 +89,6 @@ def test_the_planted_word_is_the_top_word_of_95_texts_in_100(records, method):
     assert np.mean([word == CUE for word in top]) >= 0.95
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["cp_lrp", "attn_lrp", "epsilon_lrp", "alpha_beta_lrp"])
 def test_the_ledger_closes_in_single_precision_on_a_trained_model(records, method):
     errors = [record.checks["ledger_error"] for record in records if record.method == method]
@@ -112,7 +110,6 @@ def evaluated(folder, name: str) -> results.Results:
     return results.summarise(lines, settings)
 
 
-@pytest.mark.slow
 def test_deleting_the_top_words_breaks_answers_sooner_than_deleting_random_ones(trained):
     found = evaluated(trained, "cue")
     of_method = {
@@ -125,7 +122,6 @@ def test_deleting_the_top_words_breaks_answers_sooner_than_deleting_random_ones(
         assert of_method[method]["p_floor"] < 0.05
 
 
-@pytest.mark.slow
 def test_after_shuffled_labels_no_explanation_beats_chance_and_the_page_says_so(
     minilm_folder, tmp_path
 ):

@@ -59,7 +59,6 @@ def weights(folder):
     return newest, checkpoints.load_variables(prefix, [*checkpoints.checkpoint_shapes(prefix)])
 
 
-@pytest.mark.slow
 def test_the_command_of_the_readme_trains_evaluates_and_says_where(build_config, tmp_path):
     command = [sys.executable, "scripts/train.py", "--config", str(build_config())]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -86,7 +85,6 @@ def test_the_command_of_the_readme_trains_evaluates_and_says_where(build_config,
     assert "not needed, of 21 steps" in again.stderr
 
 
-@pytest.mark.slow
 def test_recording_attention_changes_no_bit_and_writes_what_the_model_attends_to(
     build_config, tmp_path, capsys
 ):
@@ -123,7 +121,6 @@ def test_recording_attention_changes_no_bit_and_writes_what_the_model_attends_to
     assert np.abs(last["attention"] - first["attention"]).max() > 1e-3  # training moved it
 
 
-@pytest.mark.slow
 def test_a_stopped_training_goes_on_and_ends_where_it_would_have(
     build_config, tmp_path, monkeypatch
 ):

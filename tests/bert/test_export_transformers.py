@@ -51,7 +51,6 @@ print(json.dumps({
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not PEERS, reason="$BERT_PEERS_PYTHON names no Python with transformers")
 @pytest.mark.parametrize(
     ("pooling", "truncation"),
@@ -107,7 +106,6 @@ def test_transformers_opens_the_folder_with_the_same_answers(
     assert found["input_ids"] == [[*encoding.input_ids] for encoding in own]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not PEERS, reason="$BERT_PEERS_PYTHON names no Python with transformers")
 def test_transformers_refuses_a_class_of_ours_that_it_was_not_told_to_trust(tuned, tmp_path):
     folder = tuned_folders.exported(tuned("global_average_pool"))

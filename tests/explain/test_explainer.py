@@ -11,6 +11,7 @@ from bert import model_folder
 from explain import attention
 from explain import methods
 from explain import model
+from tests import conftest
 from tests.explain import classifier_folder
 from tests.explain import explained
 
@@ -212,6 +213,7 @@ def test_a_method_of_ones_own_joins_the_others(folder):
     assert (record.method, record.scores.tolist()) == ("word_length", [2.0, 2.0])
 
 
+@conftest.needs_estimator
 def test_the_estimator_yields_the_same_attributions(folder, explainer):
     texts = ["the film was so fine !", "it was dull"]
     parts = model_folder.load(folder)
@@ -243,6 +245,7 @@ def test_the_estimator_yields_the_same_attributions(folder, explainer):
         assert prediction["attention"].shape == (classifier_folder.LENGTH,)
 
 
+@conftest.needs_estimator
 def test_the_features_may_name_the_class_to_explain(folder, explainer):
     encoding = model_folder.load(folder).encode(
         model_folder.load(folder).tokenizer(), datasets.InputExample("0", "it was dull", None)

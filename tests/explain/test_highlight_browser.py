@@ -53,7 +53,6 @@ def test_the_policy_allows_styles_of_the_page_and_nothing_else(build_record):
     }
 
 
-@pytest.mark.slow
 def test_a_browser_shows_every_text_to_the_letter_and_builds_no_element_from_it(
     build_record, open_page
 ):
@@ -73,7 +72,6 @@ def test_a_browser_shows_every_text_to_the_letter_and_builds_no_element_from_it(
     assert shown.attributes <= harmless.attributes
 
 
-@pytest.mark.slow
 def test_the_policy_keeps_a_browser_from_running_what_got_in(build_record, open_page):
     source = highlight.report([build_record("harmless")], "Reviews")
     broken = source.replace("</main>", f"<script>{TAKE_OVER}</script></main>")

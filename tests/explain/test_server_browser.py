@@ -15,7 +15,6 @@ from tests.explain import classifier_folder
 from tests.explain import explained
 from tests.explain import test_views_browser
 
-pytestmark = pytest.mark.slow
 folder, tab = explained.folder, test_views_browser.tab
 WAIT_S = 300  # of a busy machine
 
@@ -37,10 +36,10 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serve(answers):
+def serve(answers, name="tiny"):
     asked = []
     answers.warm_up()
-    app = server.create_app(answers, "tiny")
+    app = server.create_app(answers, name)
 
     async def watched(scope, receive, send):
         asked.append(scope["path"])

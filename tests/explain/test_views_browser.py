@@ -12,7 +12,6 @@ from tests.explain import browser
 from tests.explain import test_packing
 from tests.explain import test_views as made
 
-pytestmark = pytest.mark.slow
 TOKENS, SIZE = made.TOKENS, made.SIZE
 SEGMENTS = [0, 0, 0, 0, 0, 0, 1, 1, 1]
 # of the head view: a token's height, places in both columns

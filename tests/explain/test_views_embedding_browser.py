@@ -11,7 +11,6 @@ from tests.explain import test_embeddings as made
 from tests.explain import test_views as pages
 from tests.explain import test_views_browser as reading
 
-pytestmark = pytest.mark.slow
 tab, show, status = reading.tab, reading.show, reading.status
 POINTS, LABELS, TEXTS = made.POINTS, made.LABELS, made.TEXTS
 FIGURE = "document.querySelector('.view').figure"

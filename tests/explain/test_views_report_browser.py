@@ -1,13 +1,11 @@
 """A reader opens a report, and a view inside a notebook."""
 
 import numpy as np
-import pytest
 
 from explain import views
 from tests.explain import test_views as made
 from tests.explain import test_views_browser as reading
 
-pytestmark = pytest.mark.slow
 tab, show = reading.tab, reading.show
 status, weights_of = reading.status, reading.weights_of
 TOKENS, SIZE, CANVAS = reading.TOKENS, reading.SIZE, reading.CANVAS
