@@ -6,11 +6,14 @@ others: making checkpoints of other sources (`conversion`).
 
 import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,8 @@ import tensorflow as tf
 
 GOOGLE_CHECKPOINT = "bert_model.ckpt"
 _SLOT = re.compile(r"/adam_[mv]$")
-_BOOKKEEPING = ("global_step",)
+_STEP = "global_step"
+_DRAFT = ".checkpoint-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +66,24 @@ def checkpoint_shapes(checkpoint: str | os.PathLike[str]) -> dict[str, tuple[int
             "such as .../bert_model.ckpt or .../model.ckpt-1000; --model reads the folders of Hugging Face and PyTorch"
         )
     with _whole(path):
-        found = tf.train.list_variables(path)
-    return {
-        name: tuple(shape)
-        for name, shape in found
-        if not _SLOT.search(name) and name not in _BOOKKEEPING
-    }
+        reader = tf.train.load_checkpoint(path)
+        _require_all_bytes(path, reader)
+    found = sorted(reader.get_variable_to_shape_map().items())
+    return {name: tuple(shape) for name, shape in found if not _SLOT.search(name) and name != _STEP}
+
+
+def _require_all_bytes(path: str, reader: Any) -> None:
+    """Raise DataLossError where values are cut off: their checksums tell the rest, once a value is read."""
+    types = reader.get_variable_to_dtype_map()
+    sizes = [
+        types[name].size * math.prod(shape)
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if types[name] != tf.string
+    ]
+    held = sum(tf.io.gfile.stat(part).length for part in tf.io.gfile.glob(f"{path}.data-*"))
+    if held < sum(sizes):
+        told = f"{held} bytes of values where its index tells of {sum(sizes)}"
+        raise tf.errors.DataLossError(None, None, told)
 
 
 def compare(
@@ -107,19 +123,53 @@ def compare(
     )
 
 
-def latest_step(model_dir: str | os.PathLike[str]) -> int | None:
-    """Return the global step of the newest checkpoint in a folder; None where there is none."""
-    checkpoint = tf.train.latest_checkpoint(str(model_dir))
-    if checkpoint is None:
+def newest(model_dir: str | os.PathLike[str]) -> str | None:
+    """Return the newest checkpoint of a folder, as its file `checkpoint` has it; None where there is none.
+
+    Raises:
+      ValueError: that file is damaged or names one that is not there, while others are, over which a training would
+        begin anew; or it names one elsewhere, which a training would read and, when it is old enough, delete.
+    """
+    folder = pathlib.Path(model_dir)
+    if not tf.io.gfile.exists(os.path.join(str(model_dir), "checkpoint")):
         return None
-    return int(tf.train.load_variable(checkpoint, "global_step"))
+    try:
+        state = tf.train.get_checkpoint_state(str(model_dir))
+    except ValueError:  # no UTF-8, or no name in it
+        state = None
+    paths = (state.model_checkpoint_path, *state.all_model_checkpoint_paths) if state else ()
+    for path in paths:
+        if not pathlib.Path(path).resolve().is_relative_to(folder.resolve()):
+            raise ValueError(
+                f"{folder / 'checkpoint'} must name checkpoints of its own folder, got {path!r}; correct it, or copy "
+                "the checkpoint there"
+            )
+    if paths and tf.io.gfile.exists(f"{paths[0]}.index"):
+        return str(paths[0])
+    held = sorted(pathlib.PurePath(path).stem for path in folder.glob("*.index"))
+    if not held:
+        return None
+    raise ValueError(
+        f"{folder / 'checkpoint'} must name a checkpoint of its folder, but is damaged or names one that is not there; "
+        f'write model_checkpoint_path: "NAME" into it, of those there ({", ".join(held)}), or delete the folder'
+    )
+
+
+def latest_step(model_dir: str | os.PathLike[str]) -> int | None:
+    """Return the global step of the newest checkpoint in a folder; None where there is none.
+
+    Raises:
+      ValueError: the newest checkpoint is damaged, or `newest` cannot tell which it is.
+    """
+    checkpoint = newest(model_dir)
+    return None if checkpoint is None else int(load_variables(checkpoint, [_STEP])[_STEP])
 
 
 def write(prefix: str | os.PathLike[str], variables: Mapping[str, npt.NDArray[np.float32]]) -> None:
     """Write a TF1 checkpoint; its index file, which makes it one, appears last."""
     target = pathlib.Path(prefix)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".checkpoint-") as draft:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_DRAFT) as draft:
         names = sorted(variables)
         tf.raw_ops.SaveV2(
             prefix=os.path.join(draft, target.name),
@@ -129,6 +179,13 @@ def write(prefix: str | os.PathLike[str], variables: Mapping[str, npt.NDArray[np
         )
         for part in sorted(pathlib.Path(draft).iterdir()):  # ".data-..." sorts before ".index"
             os.replace(part, target.parent / part.name)
+
+
+def remove_halves(model_dir: str | os.PathLike[str]) -> None:
+    """Remove what processes killed while they saved left of their checkpoints; nobody else may be saving there."""
+    folder = pathlib.Path(model_dir)
+    for half in (*folder.glob("model.ckpt-*_temp"), *folder.glob(f"*/{_DRAFT}*")):
+        shutil.rmtree(half)
 
 
 def load_variables(

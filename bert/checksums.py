@@ -43,10 +43,19 @@ def recorded(folder: pathlib.Path) -> tuple[File, ...]:
 def record(folder: pathlib.Path) -> tuple[File, ...]:
     """Write SHA256SUMS about all files of a folder, also below it, and return what it says."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = tuple(File(path.relative_to(folder).as_posix(), _sha256(path)) for path in paths)
-    lines = (f"{file.sha256}  {file.name}\n" for file in files)
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    files = of(folder, (path.relative_to(folder).as_posix() for path in paths))
+    (folder / SUMS).write_text(text(files), encoding="utf-8")
     return files
+
+
+def of(folder: pathlib.Path, names: Iterable[str]) -> tuple[File, ...]:
+    """Return files of a folder with the checksums that they have."""
+    return tuple(File(name, _sha256(folder / name)) for name in names)
+
+
+def text(files: Iterable[File]) -> str:
+    """Return the lines of SHA256SUMS, as `sha256sum --check` reads them, too."""
+    return "".join(f"{file.sha256}  {file.name}\n" for file in files)
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -24,13 +24,18 @@ CONFIG_FILE = "bert_config.json"
 CLASSIFIER_FILE = "classifier_config.json"
 VOCAB_FILE = "vocab.txt"
 
+_MOST = 2**31  # TensorFlow's ids and shapes are int32
+# The deepest BERTs have 48; a list of the variables of 10**9 layers fills any memory.
+_MOST_LAYERS = 1000
+_LONGEST_WORD = 10_000  # the time to split a word grows with the square of its length
+
 
 def explain_problems(error: pydantic.ValidationError, title: str) -> str:
     """Return every problem of a failed validation, one line each, under `title`."""
     lines = [f"{title}: {error.error_count()} problem(s)"]
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "options"
-        lines.append(f"  {where}: {problem['msg']}, got {problem['input']!r}")
+        lines.append(f"  {where:.200}: {problem['msg']}, got {problem['input']!r:.200}")
     return "\n".join(lines)
 
 
@@ -64,22 +69,22 @@ Pooling = Annotated[str, pydantic.AfterValidator(_check_pooling)]
 class BertConfig(pydantic.BaseModel):
     """The architecture, in the keys and defaults of the release's `bert_config.json`; unknown keys are kept."""
 
-    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    vocab_size: int = pydantic.Field(gt=0)
-    hidden_size: int = pydantic.Field(768, gt=0)
-    num_hidden_layers: int = pydantic.Field(12, ge=1)
-    num_attention_heads: int = pydantic.Field(12, ge=1)
-    intermediate_size: int = pydantic.Field(3072, gt=0)
+    vocab_size: int = pydantic.Field(gt=0, lt=_MOST)
+    hidden_size: int = pydantic.Field(768, gt=0, lt=_MOST)
+    num_hidden_layers: int = pydantic.Field(12, ge=1, le=_MOST_LAYERS)
+    num_attention_heads: int = pydantic.Field(12, ge=1, lt=_MOST)
+    intermediate_size: int = pydantic.Field(3072, gt=0, lt=_MOST)
     hidden_act: str = "gelu"
     hidden_dropout_prob: float = pydantic.Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = pydantic.Field(0.1, ge=0, lt=1)
-    max_position_embeddings: int = pydantic.Field(512, gt=0)
-    type_vocab_size: int = pydantic.Field(16, ge=0)
+    max_position_embeddings: int = pydantic.Field(512, gt=0, lt=_MOST)
+    type_vocab_size: int = pydantic.Field(16, ge=0, lt=_MOST)
     initializer_range: float = pydantic.Field(0.02, ge=0)
     layer_norm_eps: float = pydantic.Field(1e-12, gt=0, exclude_if=lambda value: value == 1e-12)
 
-    def __init__(self, *args: Any, **values: Any) -> None:
+    def __init__(self, /, *args: Any, **values: Any) -> None:
         """Accept values by position too, in the release's order: vocab_size, hidden_size, ..."""
         try:
             super().__init__(**dict(zip(type(self).model_fields, args, strict=False)), **values)
@@ -113,7 +118,12 @@ class BertConfig(pydantic.BaseModel):
           FileNotFoundError: the file is not there.
           ValueError: not JSON, or a value that no BERT can have; every problem is listed.
         """
-        return cls(**read_json(json_file))
+        values = read_json(json_file)
+        try:
+            return cls(**values)
+        except ValueError as error:
+            told = str(error).removeprefix(CONFIG_FILE)
+            raise ValueError(f"{json_file}{told}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as the release's keys plus any unknown ones that were read."""
@@ -133,13 +143,14 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"{path} must be a JSON file, but there is none; check the path")
-    text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     try:
-        values = json.loads(text)
+        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{path}:{error.lineno}: must be JSON, got {error.msg} at column {error.colno}"
         ) from None
+    except (ValueError, RecursionError) as error:  # no UTF-8, thousands of digits or of brackets
+        raise ValueError(f"{path}: must be JSON, got what its reader refuses ({error})") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}:1: must hold a JSON object, got a {type(values).__name__}")
     return values
@@ -162,10 +173,17 @@ class ClassifierConfig(pydantic.BaseModel):
     do_lower_case: bool = True
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool = True
-    max_input_chars_per_word: int = pydantic.Field(200, ge=1)
+    max_input_chars_per_word: int = pydantic.Field(200, ge=1, le=_LONGEST_WORD)
     max_seq_length: int = pydantic.Field(128, ge=3)
     truncation: Truncation = "head"
     pooling: Pooling = "default"
+
+    @pydantic.field_validator("labels")
+    @classmethod
+    def _refuse_repeated(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("must name each class once")
+        return labels
 
     @classmethod
     def load(cls, model_dir: str | os.PathLike[str]) -> Self | None:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import pathlib
+import re
 import tempfile
 
 from bert import checkpoints
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _SAVED_MODEL = "saved_model.pb"
 _VERSION = b"1"  # of what is made from a source; another one converts it anew
+_SHA256 = re.compile("[0-9a-f]{64}")  # the name that the Hub's cache gives to a large file
 
 
 def release_folder(folder: str | os.PathLike[str], cache_dir: pathlib.Path) -> pathlib.Path:
@@ -48,10 +50,24 @@ def release_folder(folder: str | os.PathLike[str], cache_dir: pathlib.Path) -> p
     digest = _digest(source, is_hugging_face=is_hugging_face)
     target = cache_dir / "converted" / digest[:16]
     if not target.is_dir():
-        model = hugging_face.read(source) if is_hugging_face else tf_hub.read(source)
+        model = _hugging_face(source) if is_hugging_face else tf_hub.read(source)
         _write(model, target)
         _log.info("converted %s into %s", source, target)
     return target
+
+
+def _hugging_face(folder: pathlib.Path) -> config_lib.SourceModel:
+    try:
+        return hugging_face.read(folder)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{folder} must hold JSON as transformers writes it, got a list, text or number in the place of something "
+            f"else ({error}); fetch or save the model again"
+        ) from error
+    except ValueError as error:
+        if str(folder) in str(error):
+            raise
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _digest(source: pathlib.Path, *, is_hugging_face: bool) -> str:
@@ -65,6 +81,11 @@ def _digest(source: pathlib.Path, *, is_hugging_face: bool) -> str:
     for path in paths:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
+        if _SHA256.fullmatch(blob := path.resolve().name) and content != blob:
+            raise ValueError(
+                f"{path} must have the sha256 that its name in the Hub's cache tells, {blob}, got {content}; delete "
+                f"{path.resolve()} and fetch the model again"
+            )
         digest.update(f"{content} {path.relative_to(source)}\n".encode())
     return digest.hexdigest()
 

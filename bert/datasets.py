@@ -154,7 +154,7 @@ def _label_of(
 ) -> str:
     if value not in label_values:
         legal = ", ".join(repr(value) for value in label_values)
-        raise ValueError(f"{where}: label must be one of {legal}; got {value!r}; {advice}")
+        raise ValueError(f"{where}: label must be one of {legal}; got {value!r:.80}; {advice}")
     return label_values[value]
 
 

@@ -3,13 +3,16 @@
 A command catches `USERS_FAULTS` and lets everything else, a fault of ours, through with its traceback.
 """
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Callable
 
 import tensorflow as tf
 
 _log = logging.getLogger(__name__)
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 _NanLoss = tf.compat.v1.train.NanLossDuringTrainingError
 USERS_FAULTS = (ValueError, TypeError, NotImplementedError, OSError, tf.errors.OpError, _NanLoss)
 
@@ -18,7 +21,8 @@ def one_line(error: BaseException) -> str:
     """Return what the user must know of a failure."""
     if isinstance(error, _NanLoss):
         return "training must keep a finite loss, got NaN; lower --learning_rate (--max_learning_rate in a range test)"
-    if isinstance(error, tf.errors.ResourceExhaustedError):
+    is_full = any(reason in str(error) for reason in _FULL)
+    if isinstance(error, tf.errors.ResourceExhaustedError) and not is_full:
         return "memory ran out; lower the batch sizes, or raise --gradient_accumulation_steps"
     lines = [line for line in str(error).split("\n") if line.strip()] or [type(error).__name__]
     if isinstance(error, ValueError):
@@ -26,7 +30,13 @@ def one_line(error: BaseException) -> str:
     # TensorFlow says "Graph execution error:" first, and what it was after the name of the node, or before it
     after = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line.startswith("Node:")]
     before = [lines[i - 1] for i, line in enumerate(lines) if "[[{{node " in line]
-    return (after or before or lines)[0]
+    told = (after or before or lines)[0]
+    if isinstance(error, tf.errors.DataLossError):
+        return (
+            f"{told}; a file is damaged: start again, which writes TFRecords anew; or copy the checkpoint again, or "
+            "write an older one's name into the file 'checkpoint' beside it"
+        )
+    return f"{told}; free some space, and start again" if is_full else told
 
 
 def exit_status(

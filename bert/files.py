@@ -1,6 +1,7 @@
 """Output files that appear whole or not at all, and folders that one process writes."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import filelock
 
 Path = str | os.PathLike[str]
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextlib.contextmanager
@@ -16,15 +18,30 @@ def draft(target: Path) -> Iterator[pathlib.Path]:
     """Give a path to write to; it becomes `target` when the block ends well and is removed when it raises.
 
     A reader sees the old file or the new one, never a part. The folder is made if it is not there.
+
+    Raises:
+      OSError: the disk is full, or failing; the error names `target`.
     """
     final = pathlib.Path(target)
     final.parent.mkdir(parents=True, exist_ok=True)
     unfinished = final.with_name(f".{final.name}.{os.getpid()}")
     try:
-        yield unfinished
+        with naming(final):
+            yield unfinished
         os.replace(unfinished, final)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Name a file in what the disk refuses to take: Python knows the name when it opens a file, not when it writes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_THE_DISK and error.filename is None:
+            error.filename = os.fspath(target)
+        raise
 
 
 @contextlib.contextmanager
@@ -35,17 +52,22 @@ def claimed(folder: Path) -> Iterator[None]:
 
     Raises:
       ValueError: another process holds it.
+      OSError: it cannot be made or written to.
     """
     whole = pathlib.Path(folder).resolve()
-    whole.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(whole / ".claimed", timeout=0, is_singleton=True)
     try:
+        whole.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(whole / ".claimed", timeout=0, is_singleton=True)
         lock.acquire()
     except filelock.Timeout:
         raise ValueError(
             f"{folder} must be trained in by one process at a time, and another is at it; wait for it, or give another "
             "--output_dir"
         ) from None
+    except OSError as error:
+        raise OSError(
+            f"{folder} must be a folder that can be written to, got {error.strerror or error}; correct --output_dir"
+        ) from error
     try:
         yield
     finally:

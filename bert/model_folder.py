@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from bert import checkpoints
+from bert import checksums
 from bert import config as config_lib
 from bert import conversion
 from bert import datasets
@@ -28,6 +29,7 @@ from bert import tokenization
 _log = logging.getLogger(__name__)
 
 _ENCODED_AT_ONCE = 64
+_TEXTS = (config_lib.CONFIG_FILE, config_lib.VOCAB_FILE, config_lib.CLASSIFIER_FILE)
 BEST = "best"  # folder inside an output_dir: the best model on the dev set, without the optimiser's slots
 
 
@@ -99,23 +101,26 @@ class Parts:
         Raises:
           ValueError: there is neither.
         """
-        found = tf.train.latest_checkpoint(str(model_dir)) or self.init_checkpoint
+        found = checkpoints.newest(model_dir) or self.init_checkpoint
         if not found:
             raise ValueError(
                 f"{model_dir} must hold a trained model, got none; add --do_train or give --init_checkpoint"
             )
-        return str(found)
+        return found
 
     def vocabulary_bytes(self) -> bytes:
         """Return the vocabulary file as it is."""
         return pathlib.Path(self.vocab_file).read_bytes()
 
     def save(self, model_dir: files.Path) -> None:
-        """Write config, vocabulary and record into a folder."""
+        """Write config, vocabulary and record into a folder, and their checksums."""
         folder = pathlib.Path(model_dir)
+        # not there until it is true again: who is killed in between shall find nothing at odds
+        (folder / checksums.SUMS).unlink(missing_ok=True)
         files.write_text(folder / config_lib.CONFIG_FILE, self.config.to_json_string())
         files.copy(self.vocab_file, folder / config_lib.VOCAB_FILE)
         self.record.save(folder)
+        files.write_text(folder / checksums.SUMS, checksums.text(checksums.of(folder, _TEXTS)))
 
 
 class Sources(NamedTuple):
@@ -168,7 +173,7 @@ def architecture(model: files.Path) -> config_lib.BertConfig:
 def best_folder(model_dir: files.Path) -> pathlib.Path:
     """Return the folder of the best model on the dev set where a training kept one, else the folder itself."""
     folder = pathlib.Path(model_dir).expanduser()
-    return folder / BEST if tf.train.latest_checkpoint(str(folder / BEST)) else folder
+    return folder / BEST if checkpoints.newest(folder / BEST) else folder
 
 
 def save_for_inference(parts: Parts, checkpoint: files.Path, model_dir: files.Path) -> None:
@@ -200,6 +205,7 @@ def gather(options: options_lib.RunConfig) -> Sources:
     if options.init_checkpoint:
         beside = _trained(pathlib.Path(options.init_checkpoint).parent)
         named = {name: value for name, value in named.items() if name != "labels"} | beside
+    checkpoints.newest(str(options.output_dir))  # refuses one elsewhere, without a record too
     return Sources(given, _trained(str(options.output_dir)), named)
 
 
@@ -302,11 +308,21 @@ def _files(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _trained(model_dir: files.Path) -> dict[str, Any]:
-    """Return what a trained folder says; nothing where no training has got as far as a checkpoint."""
-    record = config_lib.ClassifierConfig.load(model_dir)
-    if record is None or tf.train.latest_checkpoint(str(model_dir)) is None:
-        return {}
+    """Return what a trained folder says; nothing where no training has got as far as a checkpoint.
+
+    Raises:
+      ValueError: a file has changed since the training wrote it; a bit flipped in a vocabulary shows nowhere else.
+    """
     folder = pathlib.Path(model_dir)
+    if not (folder / config_lib.CLASSIFIER_FILE).is_file() or checkpoints.newest(folder) is None:
+        return {}
+    if problem := checksums.first_problem(folder, checksums.recorded(folder)):
+        raise ValueError(
+            f"{folder} must hold what its training wrote, but {problem}; copy the file again or, if it was you who "
+            f"changed it, delete {folder / checksums.SUMS}"
+        )
+    record = config_lib.ClassifierConfig.load(folder)
+    assert record, "its file is there"
     return {
         **record.model_dump(),
         "bert_config_file": str(folder / config_lib.CONFIG_FILE),
@@ -317,7 +333,7 @@ def _trained(model_dir: files.Path) -> dict[str, Any]:
 def _named(model: str) -> dict[str, Any]:
     own = best_folder(model)
     if trained := _trained(own):
-        return trained | {"init_checkpoint": tf.train.latest_checkpoint(str(own))}
+        return trained | {"init_checkpoint": checkpoints.newest(own)}
     source = pretrained.fetch(model, resolve_hub=tf_hub.resolve)
     folder = conversion.release_folder(source, pretrained.cache_dir())
     record = config_lib.ClassifierConfig.load(folder)

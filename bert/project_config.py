@@ -6,7 +6,6 @@ the training that it describes (`project`), what a method is (`explain`). Relati
 
 import difflib
 import os
-import pathlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -17,6 +16,7 @@ import yaml
 from bert import config as config_lib
 from bert import files
 from bert import options as options_lib
+from bert import yaml_mapping
 
 RESOLVED_FILE = "resolved_config.yaml"  # not config.yaml, which the user may have put there
 _DATA_PATHS = ("data_path", "dev_path", "test_path")
@@ -251,27 +251,17 @@ _Problem = tuple[str, str]  # key, message
 
 def _load(path: files.Path) -> tuple[dict[str, Any], dict[str, int], list[_Problem]]:
     """Return the values, the line of each key, and the keys that stand twice."""
-    if not pathlib.Path(path).is_file():
-        raise ConfigError(f"{path} must be a YAML file, but there is none; check the path")
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-        node, values = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: must be UTF-8 text, got {error.reason}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        told = getattr(error, "problem", None) or error
-        raise ConfigError(f"{where}: must be YAML, got what its reader refuses ({told})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}:1: must hold `key: value` lines, got {values!r:.40}")
+        values, lines_of_keys = yaml_mapping.read(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from None
     lines: dict[str, int] = {}
     problems = []
-    for key, _ in node.value:
-        if key.value in lines:
-            problems.append((key.value, f"stands twice, first in line {lines[key.value]}"))
-        lines[key.value] = key.start_mark.line + 1
-    return {str(key): value for key, value in values.items()}, lines, problems
+    for key, line in lines_of_keys:
+        if key in lines:
+            problems.append((key, f"stands twice, first in line {lines[key]}"))
+        lines[key] = line
+    return values, lines, problems
 
 
 def _told(problem: Mapping[str, Any]) -> _Problem:
@@ -285,12 +275,13 @@ def _told(problem: Mapping[str, Any]) -> _Problem:
         return key, f"unknown key; {legal if near else f'the keys are {legal}'}"
     message = str(problem["msg"]).removeprefix("Value error, ").replace("tuple", "list")
     message = re.sub("^(Input|String|Tuple) should", "must", message)
-    return key, f"{message}, got {problem['input']!r}"
+    return key, f"{message}, got {problem['input']!r:.200}"
 
 
 def _unknown_methods(values: Mapping[str, Any], methods: Collection[str]) -> Iterator[_Problem]:
     given = values.get("method", ())
-    for name in split_names(given) if isinstance(given, str) else given or ():
+    names = split_names(given) if isinstance(given, str) else given
+    for name in names if isinstance(names, list | tuple) else ():
         if methods and isinstance(name, str) and name not in methods and ":" not in name:
             near = difflib.get_close_matches(name, methods, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -330,4 +321,5 @@ def _out_of_range(wrong: Sequence[int], count: int) -> str:
 
 def _line(path: files.Path, lines: Mapping[str, int], key: str, message: str) -> str:
     where = f"{path}:{lines[key]}" if key in lines else f"{path}"
-    return f"{where}: {key}: {message}"
+    shown = key if key.isprintable() else repr(key)
+    return f"{where}: {shown:.80}: {message}"

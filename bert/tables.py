@@ -4,9 +4,11 @@ Rows are streamed, so memory does not grow with the file, and every error names 
 the cells mean (`datasets`).
 """
 
+import collections
 import csv
 import difflib
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -23,6 +25,7 @@ Row = dict[Column, str]
 
 _KINDS = {".tsv": "tab-separated", ".csv": "comma-separated", ".jsonl": "JSON lines"}
 _SEPARATORS = {".tsv": "\t", ".csv": ","}
+_MOST_NAMES = 20  # that a message lists
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
 
 
@@ -171,8 +174,7 @@ def _separated_rows(path: files.Path, required: Mapping[str, str]) -> Iterator[t
     suffix = _suffix(path)
     rows = read_rows(path, '"', _SEPARATORS[suffix])
     header_line, header = next(rows, (1, []))
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
+    if repeated := sorted(_repeated(header)):
         raise ValueError(
             f"{path}:{header_line}: the first row must name every column once, got {_quoted(repeated)} more than "
             "once; rename or remove one"
@@ -219,10 +221,13 @@ def _json_objects(path: files.Path) -> Iterator[tuple[int, dict[str, object]]]:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{repeated!r} more than once")
+        repeated, *_ = _repeated(name for name, _ in pairs)
+        raise ValueError(f"{repeated!r:.80} more than once")
     return found
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in collections.Counter(names).items() if count > 1]
 
 
 def _json_cell(where: str, name: str, value: object) -> str:
@@ -252,8 +257,10 @@ def _require(where: str, required: Mapping[str, str], found: Collection[str]) ->
     )
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+def _quoted(names: Collection[str]) -> str:
+    shown = [f"{name!r:.80}" for name in itertools.islice(names, _MOST_NAMES)]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _suffix(path: files.Path) -> str:

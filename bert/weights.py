@@ -5,6 +5,7 @@ classifier's own (`classifier`), files (`checkpoints`).
 """
 
 import re
+import zlib
 from typing import Any
 
 import tensorflow as tf
@@ -90,4 +91,6 @@ def _initializer(name: str, initializer_range: float) -> Any:
         return tf.compat.v1.ones_initializer()
     if name.endswith(("beta", "bias")):
         return tf.compat.v1.zeros_initializer()
-    return tf.compat.v1.truncated_normal_initializer(stddev=initializer_range)
+    # a seed by name, beside the graph's: what else the graph holds, replicas or hooks, changes no first value
+    seed = zlib.crc32(name.encode())
+    return tf.compat.v1.truncated_normal_initializer(stddev=initializer_range, seed=seed)

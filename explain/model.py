@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from bert import alterations
+from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
 from bert import datasets
@@ -307,9 +308,9 @@ def _checkpoint(
     output_dir: str | os.PathLike[str], init_checkpoint: str | os.PathLike[str] | None
 ) -> str:
     if init_checkpoint is None:
-        newest = tf.train.latest_checkpoint(str(model_folder.best_folder(output_dir)))
+        newest = checkpoints.newest(model_folder.best_folder(output_dir))
         return str(newest or model_folder.load(output_dir).init_checkpoint)
-    newest = tf.train.latest_checkpoint(str(output_dir))
+    newest = checkpoints.newest(output_dir)
     if (
         newest is not None
         and pathlib.Path(newest).resolve() != pathlib.Path(init_checkpoint).resolve()

@@ -70,7 +70,7 @@ def read(source: pathlib.Path) -> Weights:
         return to_release(tensor_files.read_file(source))
     if not source.is_dir():
         return read_checkpoint(source)
-    if newest := tf.train.latest_checkpoint(str(model_folder.best_folder(source))):
+    if newest := checkpoints.newest(model_folder.best_folder(source)):
         return read_checkpoint(pathlib.Path(newest))
     google = source / checkpoints.GOOGLE_CHECKPOINT
     if google.with_name(f"{google.name}.index").is_file():

@@ -15,15 +15,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that explain may use
     "bert": [
         "files< checksums layouts failures*",
-        "config< shapes*< training_log taps*< normalization",
-        "options project_config tasks tables< tensor_files tokenization< downloads weights* layers*",
+        "config< shapes*< training_log taps*< normalization yaml_mapping",
+        "options project_config tasks tables< tensor_files tokenization< downloads weights* layers* "
+        "distribution*",
         "datasets< hugging_face pretrained truncation encoder* word_level",
         "modeling* features*< nano",
         "classifier*< graph_tokenization*< input_fn*< optimization* checkpoints*< metrics* tf_hub* windows*<",
         "conversion* hooks*",
         "alterations*<",
         "estimator* model_folder*< frozen*< training* export*< ancestor*",
-        "project* anatomy*",
+        "project* anatomy* worker*",
     ],
     "explain": [
         "attention* attribution* averaged_gradients* relevance* perturbation*",
@@ -32,12 +33,13 @@ PICTURE = {  # lowest row first; * may import TensorFlow, < is a door that expla
         "explainer*",
         "model* answers* saved_model*",
         "robustness faithfulness rationales rationale_files eraser_files accuracy corpus palette lettering packing "
-        "embeddings",
+        "embeddings bulk_records*",
         "evaluation* evaluation_files* results results_page highlight plots attention_plots training_plots "
         "evaluation_plots "
-        "view_page views",
-        "gallery evaluation_gallery* form rest*",
-        "server*",
+        "view_page views bulk_rows*",
+        "gallery evaluation_gallery* form rest* bulk_answers*",
+        "server* bulk_shards*",
+        "bulk*",
     ],
 }
 MARKED = {
@@ -79,14 +81,19 @@ EXCEPTIONS = {  # (file, what it imports): inside which functions
 }
 LIBRARIES = [  # (rule, packages, the only files that may import them)
     (2, "argparse click typer absl.flags absl.app", "run_classifier.py scripts/*.py"),
-    (7, "yaml omegaconf tomllib configparser", "bert/config.py bert/project_config.py"),
+    (
+        7,
+        "yaml omegaconf tomllib configparser",
+        "bert/config.py bert/project_config.py bert/yaml_mapping.py",
+    ),
     # options in config; the others read or write a data format
     (
         7,
         "json",
         "bert/config.py bert/export.py bert/tables.py "
         "explain/explanation.py explain/view_page.py explain/rationale_files.py explain/eraser_files.py "
-        "explain/evaluation_files.py scripts/prepare_*.py scripts/benchmark_*.py",
+        "explain/evaluation_files.py explain/bulk_records.py explain/bulk_shards.py "
+        "scripts/prepare_*.py scripts/benchmark_*.py",
     ),
     (
         8,
@@ -98,6 +105,8 @@ LIBRARIES = [  # (rule, packages, the only files that may import them)
     (8, "jinja2 markupsafe", "explain/highlight.py explain/views.py"),
     (2, "fastapi starlette uvicorn", "explain/server.py scripts/app.py"),
     (2, "tensorflow_text", "bert/graph_tokenization.py"),
+    (2, "apache_beam grpc", "explain/bulk.py scripts/bulk_explain.py"),
+    (7, "pyarrow", "explain/bulk_shards.py"),
 ]
 COLOUR = re.compile(r"(?i)(?<![\w&])#([0-9a-f]{6}|[0-9a-f]{8})\b|\b(rgb|hsl)a?\(|^#[0-9a-f]{3}$")
 HTML = re.compile(r"(?i)</?(html|body|head|div|span|p|table|style|script|svg|mark)\b[^<]*>")

@@ -122,7 +122,6 @@ def test_a_dev_file_takes_the_place_of_held_out_rows(build_config, tmp_path):
     assert [len(found.train), len(found.dev)] == [8, 3]
 
 
-@pytest.mark.slow
 def test_a_training_is_evaluated_and_goes_on_only_with_the_same_rows_held_out(build_config):
     config = build_config(table(rows=40), num_epochs=25, learning_rate=3e-3, dev_fraction=0.2)
     found = project.prepare(config)
