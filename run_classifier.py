@@ -39,6 +39,7 @@ from bert import options as options_lib
 from bert import tokenization
 from bert import training
 from bert import training_log
+from bert import worker
 from explain import attention
 from explain import explanation
 from explain import gallery
@@ -127,6 +128,7 @@ def main(options: options_lib.RunConfig) -> None:
       ValueError, OSError: bad options, data or weights; the message says what to do.
     """
     attention.find_processor(options.attn_processor_fn)  # before the training, not after it
+    is_chief = training.distribution_of(options).is_chief
     sources = model_folder.gather(options)
     processor = datasets.find_processor(options, sources.labels)
     parts = model_folder.resolve(options, sources, processor.get_labels())
@@ -134,7 +136,9 @@ def main(options: options_lib.RunConfig) -> None:
     reads_dev = options.do_eval or options.eval_every_steps
     dev = processor.get_dev_examples(str(options.data_dir)) if reads_dev else []
     if options.do_train:
-        train(run, dev)
+        train(run, dev, is_chief)
+    if not is_chief:
+        return
     if options.do_eval:
         evaluate(run, "eval", dev)
     if options.do_predict:
@@ -143,8 +147,8 @@ def main(options: options_lib.RunConfig) -> None:
         evaluate(run, "test_eval", processor.get_test_examples(str(options.data_dir)))
 
 
-def train(run: Run, dev: Sequence[InputExample]) -> None:
-    """Fine-tune on the training set; the folder then holds checkpoint, vocabulary, config, labels and log."""
+def train(run: Run, dev: Sequence[InputExample], is_chief: bool = True) -> None:
+    """Fine-tune on the training set; the chief's folder then holds checkpoint, vocabulary, config, labels and log."""
     options = run.options
     examples = run.processor.get_train_examples(str(options.data_dir))
     plan = training.plan(options, len(examples))
@@ -167,14 +171,14 @@ def train(run: Run, dev: Sequence[InputExample]) -> None:
             if bar.disable and step % max(1, plan.steps // 20) == 0:
                 _log.info("  step %d of %d, %s", step, plan.steps, state)
 
+        teach = training.train if is_chief else worker.assist
         try:
-            plan = training.train(run.parts, run.tokenizer, examples, dev, options, report)
-        finally:
+            plan = teach(run.parts, run.tokenizer, examples, dev, options, report)
+        finally:  # even if it diverged
             points = training_log.losses_by_rate(training_log.read(run.output_dir))
-            if points and options.learning_rate_schedule == "lr_range_test":  # even if it diverged
-                gallery.save_figure(
-                    plots.learning_rate_range(points), run.output_dir / "lr_range_test.png"
-                )
+            if points and is_chief and options.learning_rate_schedule == "lr_range_test":
+                figure = plots.learning_rate_range(points)
+                gallery.save_figure(figure, run.output_dir / "lr_range_test.png")
     if plan.has_stopped:
         _log.info("  stopped early at step %d", plan.done)
     if plan.best_step is not None:
@@ -191,10 +195,8 @@ def evaluate(run: Run, name: str, examples: Sequence[InputExample]) -> None:
     batches = -(-len(examples) // batch_size)
     with _bar("evaluating", batches, "batch") as bar:
         hook = hooks.StepHook(lambda step, loss, rate: bar.update())
-        input_fn = _inputs(run, examples, name, batch_size)
-        results = _estimator(run).evaluate(
-            input_fn, steps=batches, hooks=[hook], name=None if name == "eval" else name
-        )
+        inputs, title = _inputs(run, examples, name, batch_size), None if name == "eval" else name
+        results = _estimator(run).evaluate(inputs, batches, [hook], name=title)
     lines = [f"{key} = {value}\n" for key, value in sorted(results.items())]
     files.write_text(run.output_dir / f"{name}_results.txt", "".join(lines))
     _log.info("***** Eval results *****\n%s", "".join(f"  {line}" for line in lines).rstrip())
@@ -254,12 +256,10 @@ def _inputs(
 
 
 def _estimator(run: Run, *extras: classifier.PredictExtra) -> tf.estimator.Estimator:
+    model, tpu = estimator_lib.model_of(run.parts, run.folder), training.tpu_of(run.options)
+    size = run.options.predict_batch_size
     return estimator_lib.build_estimator(
-        run.folder,
-        estimator_lib.model_of(run.parts, run.folder),
-        extras=extras,
-        predict_batch_size=run.options.predict_batch_size,
-        tpu=training.tpu_of(run.options),
+        run.folder, model, extras=extras, predict_batch_size=size, tpu=tpu
     )
 
 

@@ -7,7 +7,7 @@ course of a training (`training`).
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +15,10 @@ import tensorflow as tf
 from bert import checkpoints
 from bert import classifier
 from bert import config as config_lib
+from bert import distribution as distribution_lib
 from bert import features as features_lib
+from bert import hooks as hooks_lib
+from bert import input_fn as input_fn_lib
 from bert import layers
 from bert import metrics
 from bert import model_folder
@@ -149,11 +152,7 @@ def build_model_fn(
             )
         elif mode == tf.estimator.ModeKeys.EVAL:
             logits = _forward(model, variables, batch).logits
-            real = (
-                tf.ones_like(batch.label_ids)
-                if batch.is_real_example is None
-                else batch.is_real_example
-            )
+            real = metrics.real_examples(batch.label_ids, batch.is_real_example)
             spec = _tpu.TPUEstimatorSpec(
                 mode,
                 loss=metrics.mean_loss(logits, batch.label_ids, batch.is_real_example),
@@ -204,14 +203,13 @@ def _create_variables(
         wanted = {name: wanted[name] for name in wanted if name not in classifier.OUTPUT_LAYER}
     report = checkpoints.compare(model.init_checkpoint, wanted, of_encoder)
     if not model.keeps_classifier:
-        missing = (*report.missing, *classifier.OUTPUT_LAYER)
-        report = dataclasses.replace(report, missing=missing)
+        report = dataclasses.replace(report, missing=(*report.missing, *classifier.OUTPUT_LAYER))
     if report.missing and needs_all:
         raise ValueError(
             f"{model.init_checkpoint} must hold a fine-tuned classifier to evaluate or predict with, but lacks "
             f"{', '.join(report.missing)}; train first"
         )
-    for line in report.lines():
+    for line in report.lines() if distribution_lib.is_first_replica() else ():
         _log.info(line)
 
     def start_from_checkpoint() -> tf.compat.v1.train.Scaffold:
@@ -233,11 +231,13 @@ def _train_step(
     on_tpu: bool,
 ) -> tuple[shapes.Scalar, tf.Operation]:
     step = tf.compat.v1.train.get_or_create_global_step()
+    moment = distribution_lib.moment(tf.convert_to_tensor(step))
     parts = training.gradient_accumulation_steps
 
     def loss_of_part(index: tf.Tensor | int) -> shapes.Scalar:
         part = features_lib.part_of(batch, index, parts)
-        dropout = layers.stateless_dropout(training.seed, step * parts + tf.cast(index, step.dtype))
+        key = moment * parts + tf.cast(index, moment.dtype)
+        dropout = layers.stateless_dropout(training.seed, key)
         read = weights.in_precision(variables, training.precision)
         logits = _forward(model, read, part, dropout).logits
         return metrics.mean_loss(
@@ -245,11 +245,10 @@ def _train_step(
         )
 
     trained = tf.compat.v1.trainable_variables()
-    if parts == 1:
-        loss = loss_of_part(0)
-        gradients = tf.gradients(loss, trained)
-    else:
-        loss, gradients = optimization.mean_over_parts(loss_of_part, parts, trained)
+    loss, gradients = optimization.mean_over_parts(loss_of_part, parts, trained)
+    real = metrics.real_examples(batch.label_ids, batch.is_real_example)
+    count = tf.reduce_sum(tf.cast(real, tf.float32))
+    loss, gradients = distribution_lib.sum_over_replicas(loss, gradients, count)
     learning_rate = optimization.SCHEDULES[training.schedule](
         step, training.learning_rate, training.num_train_steps, training.num_warmup_steps
     )
@@ -267,6 +266,7 @@ def build_estimator(
     log_every_steps: int = 100,
     tpu: Tpu | None = None,
     xla: bool = False,
+    distribution: distribution_lib.Distribution = distribution_lib.ONE_DEVICE,
 ) -> tf.estimator.Estimator:
     """Return the Estimator of a model folder; its `train` takes any input function and hooks of your own.
 
@@ -276,6 +276,7 @@ def build_estimator(
       tpu: given, a TPUEstimator is built from the same `model_fn`.
       xla: have XLA compile what it can of the graph on a GPU; on a CPU it does so only where
         TF_XLA_FLAGS=--tf_xla_cpu_global_jit says so, too.
+      distribution: what training is spread over; evaluation and prediction run on one device.
     """
     session = tf.compat.v1.ConfigProto()
     session.gpu_options.allow_growth = True
@@ -292,10 +293,11 @@ def build_estimator(
     }
     model_fn = build_model_fn(model, training, extras, tpu)
     if tpu is None:
+        settings |= distribution.settings(session)
+        with distribution_lib.tf_config_for(distribution):
+            config = tf.estimator.RunConfig(**settings)
         return tf.estimator.Estimator(
-            model_fn,
-            config=tf.estimator.RunConfig(**settings),
-            params={"batch_size": predict_batch_size},
+            model_fn, config=config, params={"batch_size": predict_batch_size}
         )
     return _tpu.TPUEstimator(
         model_fn=model_fn,
@@ -307,20 +309,41 @@ def build_estimator(
     )
 
 
+def train(
+    estimator: tf.estimator.Estimator,
+    input_fn: input_fn_lib.InputFn,
+    max_steps: int,
+    hooks: Sequence[tf.compat.v1.train.SessionRunHook],
+    distribution: distribution_lib.Distribution = distribution_lib.ONE_DEVICE,
+) -> None:
+    """Train up to a step on what the Estimator was built for; a cluster's processes do not evaluate on the way.
+
+    Raises:
+      ConnectionError: another process of the cluster ended.
+    """
+    with distribution_lib.out_of_eager_mode():
+        process = distribution.process
+        if process is None:
+            estimator.train(input_fn, max_steps=max_steps, hooks=list(hooks))
+            return
+        _log.info("  %s, one of %d; the first step waits for them all", process.name, process.count)
+        spec = tf.estimator.TrainSpec(input_fn, max_steps, [*hooks, hooks_lib.OneSession()])
+        tf.estimator.train_and_evaluate(estimator, spec, tf.estimator.EvalSpec(input_fn))
+
+
 def _tpu_run_config(tpu: Tpu, settings: dict[str, Any]) -> Any:
     cluster = None
     if tpu.use_tpu and tpu.name:
         cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
             tpu.name, zone=tpu.zone, project=tpu.project
         )
-    per_host = _tpu.InputPipelineConfig.PER_HOST_V2
     return _tpu.RunConfig(
         cluster=cluster,
         master=tpu.master,
         tpu_config=_tpu.TPUConfig(
             iterations_per_loop=tpu.iterations_per_loop,
             num_shards=tpu.num_cores,
-            per_host_input_for_training=per_host,
+            per_host_input_for_training=_tpu.InputPipelineConfig.PER_HOST_V2,
         ),
         **settings,
     )

@@ -1,6 +1,7 @@
 """What looks on while a session runs."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from bert import checkpoints
 from bert import metrics
 from bert import optimization
 
@@ -45,6 +47,45 @@ class StepHook(tf.compat.v1.train.SessionRunHook):
         self._step += self._steps_a_run
         loss, rate = (float(found[0]) if found else math.nan for found in run_values.results)
         self._report(self._step, loss, rate)
+
+
+class CheckpointHook(tf.compat.v1.train.CheckpointSaverHook):
+    """Saves checkpoints once the hooks before it in the list have seen the step, and none that is there already.
+
+    An Estimator that is given none makes its own. That one saves before any other hook sees the step, so that a process
+    killed in between goes on from a step that its log lacks; and it begins by saving what it has just restored, in
+    place, so that one killed in the middle leaves no whole checkpoint.
+    """
+
+    def __init__(self, model_dir: str, save_steps: int) -> None:
+        """Save in `model_dir` every so many steps, at the start where nothing is there, and at the end."""
+        super().__init__(model_dir, save_steps=save_steps)
+        self._model_dir = model_dir
+
+    def _save(self, session: Any, step: int) -> bool:
+        if checkpoints.latest_step(self._model_dir) == step:
+            return False
+        return bool(super()._save(session, step))
+
+
+class OneSession(tf.compat.v1.train.SessionRunHook):
+    """Ends a training whose session is lost, which TensorFlow would begin anew with data of long ago."""
+
+    _has_begun = False
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Let one session pass.
+
+        Raises:
+          ConnectionError: it is the second.
+        """
+        del session, coord
+        if self._has_begun:
+            raise ConnectionError(
+                "a process of the cluster is gone; start all of them again, and training goes on from the last "
+                "checkpoint"
+            )
+        self._has_begun = True
 
 
 class ConfusionHook(tf.compat.v1.train.SessionRunHook):
@@ -101,3 +142,12 @@ class WeightsHook(tf.compat.v1.train.SessionRunHook):
     def _look_at(self, session: Any) -> None:
         if self._step % self._every == 0:
             self._look(self._step, session.run(self._variables))
+
+
+def summarise(model_dir: str | os.PathLike[str], step: int, loss: float, rate: float) -> None:
+    """Give TensorBoard a step's loss and rate; the Estimator's own summaries come every so many steps."""
+    values = {"loss": loss, optimization.LEARNING_RATE: rate}
+    summary = tf.compat.v1.Summary(
+        value=[tf.compat.v1.Summary.Value(tag=t, simple_value=v) for t, v in values.items()]
+    )
+    tf.compat.v1.summary.FileWriterCache.get(str(model_dir)).add_summary(summary, step)

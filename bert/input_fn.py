@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert import config as config_lib
 from bert import datasets
+from bert import distribution
 from bert import features as features_lib
 from bert import files
 from bert import tokenization
@@ -39,6 +40,9 @@ def file_based_input_fn_builder(
     never ends; the order is a function of `seed` alone, so that `skip_examples` continues an interrupted run
     where it stood.
 
+    Under a tf.distribute strategy the batch is that of all replicas together: each reads its share of it, so that a
+    step reads what it does on one device.
+
     Args:
       batch_size: examples in a batch; None takes `params["batch_size"]`, as google-research/bert does.
       skip_examples: training examples to leave out at the start, those that the resumed checkpoint has seen.
@@ -56,7 +60,9 @@ def file_based_input_fn_builder(
         batch = {name: tf.cast(values, tf.int32) for name, values in columns.items()}
         return _trim(batch, seq_length) if pads_to_longest else batch
 
-    def input_fn(params: Mapping[str, Any]) -> tf.data.Dataset:
+    def input_fn(
+        params: Mapping[str, Any], input_context: tf.distribute.InputContext | None = None
+    ) -> tf.data.Dataset:
         size = batch_size if batch_size is not None else params["batch_size"]
         if is_training and bucket_by_length:
             batches = _batches_of_like_length(input_file, size, seed, skip_examples)
@@ -66,6 +72,8 @@ def file_based_input_fn_builder(
                 count = features_lib.count_records(input_file)
                 records = _shuffled_epochs(records, count, seed).skip(skip_examples)
             batches = records.batch(size, drop_remainder=drop_remainder)
+        if input_context:
+            batches = distribution.split(batches, distribution.share_of(input_context))
         return batches.map(parse, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     return input_fn

@@ -35,6 +35,11 @@ def mean_loss(
     return tf.math.divide_no_nan(tf.reduce_sum(losses * real), tf.reduce_sum(real))
 
 
+def real_examples(label_ids: shapes.Labels, is_real_example: shapes.Labels | None) -> shapes.Labels:
+    """Return 1 for each example that is no padding; without being told, all are real."""
+    return tf.ones_like(label_ids) if is_real_example is None else is_real_example
+
+
 def evaluation_metrics(
     logits: shapes.Logits, label_ids: shapes.Labels, is_real_example: shapes.Labels | None
 ) -> MetricOps:
@@ -43,8 +48,7 @@ def evaluation_metrics(
     Two classes: precision, recall and F1 of class 1, and the four counts. More: macro averages over the classes, a
     class never predicted or never present counting as 0 (scikit-learn's zero_division=0).
     """
-    real = tf.ones_like(label_ids) if is_real_example is None else is_real_example
-    weights = tf.cast(real, tf.float32)
+    weights = tf.cast(real_examples(label_ids, is_real_example), tf.float32)
     loss = tf.compat.v1.metrics.mean(example_losses(logits, label_ids), weights=weights)
     num_labels = logits.shape[-1]
     batch = tf.math.confusion_matrix(

@@ -5,8 +5,9 @@ clipped to a global norm of 1. Source: google-research/bert, optimization.py; Lo
 """
 
 import math
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -123,7 +124,7 @@ class AdamWeightDecayOptimizer(tf.compat.v1.train.Optimizer):
         )
 
     def _update(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Operation:
-        name = variable.op.name
+        name = variable.name.removesuffix(":0")  # not op.name, which differs between replicas
         if not hasattr(variable, "handle"):
             raise ValueError(
                 f"{name} must be a resource variable, got {type(variable).__name__}; call "
@@ -177,7 +178,7 @@ def create_optimizer(
 
 
 def train_step(
-    gradients: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor | None],
     variables: Sequence[tf.Variable],
     learning_rate: shapes.Scalar,
     *,
@@ -215,11 +216,26 @@ def _sum_repeated_rows(gradient: Any) -> Any:
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
+def check_slots(checkpoint: str, variables: Iterable[str]) -> None:
+    """Refuse a checkpoint that lacks what the optimiser remembers of variables to train.
+
+    Raises:
+      ValueError: it does; the message says how that comes.
+    """
+    found = {name for name, _ in tf.train.list_variables(checkpoint)}
+    if any(f"{name}/adam_m" not in found for name in variables):
+        raise ValueError(
+            f"{checkpoint} must hold the optimiser's slots of every variable to go on, but was trained with "
+            "--freeze_encoder or stripped; give --freeze_encoder as before, or train on in another --output_dir with "
+            f"--model={os.path.dirname(checkpoint)}"
+        )
+
+
 def mean_over_parts(
-    loss_of_part: Callable[[tf.Tensor], shapes.Scalar],
+    loss_of_part: Callable[[tf.Tensor | int], shapes.Scalar],
     parts: int,
     variables: Sequence[tf.Variable],
-) -> tuple[shapes.Scalar, list[tf.Tensor]]:
+) -> tuple[shapes.Scalar, list[tf.Tensor | None]]:
     """Return the mean loss of a batch's parts and its gradients, computed one part after the other.
 
     Memory for activations is that of one part, which is what accumulating gradients is for.
@@ -228,6 +244,9 @@ def mean_over_parts(
       loss_of_part: mean loss of the part of that index, int32[].
       parts: number of equally large parts.
     """
+    if parts == 1:
+        loss = loss_of_part(0)
+        return loss, tf.gradients(loss, variables)
 
     def add_part(
         index: tf.Tensor, loss_sum: tf.Tensor, gradient_sums: list[tf.Tensor]

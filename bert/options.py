@@ -152,7 +152,7 @@ class TrainConfig(pydantic.BaseModel):
 
 
 class DeviceConfig(pydantic.BaseModel):
-    """The release's TPU flags."""
+    """The release's TPU flags, and what else a training is spread over."""
 
     use_tpu: bool = pydantic.Field(False, description="Use a TPU, or else the CPU or GPU.")
     tpu_name: str | None = pydantic.Field(None, description="Name of the Cloud TPU.")
@@ -162,14 +162,34 @@ class DeviceConfig(pydantic.BaseModel):
     num_tpu_cores: int = pydantic.Field(
         8, ge=1, description="TPU cores to use when use_tpu is set."
     )
+    distribution: Literal["mirrored", "multi_worker"] | None = pydantic.Field(
+        None,
+        description="Share every training batch out among the GPUs of this machine (mirrored), or among the processes "
+        "that the environment's TF_CONFIG names (multi_worker); unset: one device.",
+    )
+    num_replicas: int = pydantic.Field(
+        0,
+        ge=0,
+        description="GPUs of --distribution=mirrored (0: all), or where there is none, logical CPUs.",
+    )
 
 
 _PHASES = ("do_train", "do_eval", "do_predict", "eval_test")
+_CLASHES = (  # two options that exclude each other, and why or what to do
+    ("eval_every_steps", "use_tpu", "; evaluate at the end with --do_eval"),
+    ("bucket_by_length", "use_tpu", ", which needs one shape"),
+    ("xla", "use_tpu", ", which compiles by itself"),
+    ("distribution", "use_tpu", ", which spreads by itself"),
+    ("engine=openvino", "use_tpu", ""),
+    ("xla", "engine=openvino", "; choose one"),
+    ("xla", "distribution", ""),
+    ("eval_every_steps", "distribution=multi_worker", "; evaluate at the end with --do_eval"),
+)
 REPLACED = {  # BERT-LRP's flags that are not taken over -> what to do
     "accumulate_gradients": "use --gradient_accumulation_steps",
     "base_learning_rate": "use --learning_rate",
     "embed_file": "leave it out, --model brings the embeddings",
-    "local_rank": "leave it out, this command runs in one process",
+    "local_rank": "leave it out, and use --distribution",
     "no_cuda": "leave it out, and set CUDA_VISIBLE_DEVICES=-1 in the environment",
 }
 
@@ -256,7 +276,11 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
             problems.append("--task_name (or --processor, or --train_file) is required")
         if not any(getattr(self, name) for name in _PHASES):
             problems.append("at least one of --do_train, --do_eval or --do_predict must be set")
-        problems += self._not_on_a_tpu() if self.use_tpu else []
+        problems += [
+            f"--{option} does not go with --{other}{reason}"
+            for option, other, reason in _CLASHES
+            if self._has(option) and self._has(other)
+        ]
         if set(self.output_dir or "") & set("*?[]"):  # TensorFlow takes them for patterns
             problems.append(f"--output_dir must be without * ? [ ], got {self.output_dir!r}")
         problems += self._missing_files() if own_files else []
@@ -271,28 +295,19 @@ class RunConfig(DataConfig, TrainConfig, DeviceConfig):
                 f"--train_batch_size must be a multiple of --gradient_accumulation_steps, got {self.train_batch_size} "
                 f"and {self.gradient_accumulation_steps}"
             )
-        if self.xla and self.engine != "tensorflow":
-            problems.append(f"--xla does not go with --engine={self.engine}; choose one")
         if self.early_stopping_patience and not self.eval_every_steps:
             problems.append("--early_stopping_patience needs --eval_every_steps")
+        if self.num_replicas and self.distribution != "mirrored":
+            problems.append("--num_replicas needs --distribution=mirrored")
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def _not_on_a_tpu(self) -> list[str]:
-        reasons = {
-            "eval_every_steps": "; evaluate at the end with --do_eval",
-            "bucket_by_length": ", which needs one shape",
-            "xla": ", which compiles by itself",
-        }
-        problems = [
-            f"--{name} does not go with --use_tpu{reason}"
-            for name, reason in reasons.items()
-            if getattr(self, name)
-        ]
-        if self.engine != "tensorflow":
-            problems.append(f"--engine={self.engine} does not go with --use_tpu")
-        return problems
+    def _has(self, option: str) -> bool:
+        """Tell whether an option has the value of `name=value`, or with a name alone, another than its default."""
+        name, _, value = option.partition("=")
+        given = getattr(self, name)
+        return bool(given == value if value else given != type(self).model_fields[name].default)
 
     def _missing_files(self) -> list[str]:
         """Tell before a training which of the user's own files it, or what follows it, will lack."""

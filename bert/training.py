@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from bert import checkpoints
 from bert import datasets
+from bert import distribution as distribution_lib
 from bert import estimator as estimator_lib
 from bert import features as features_lib
 from bert import files
@@ -172,6 +173,7 @@ def train(
     folder = pathlib.Path(str(options.output_dir))
     factors = class_weights(options.class_weights, parts.labels, examples)
     with files.claimed(folder):
+        checkpoints.remove_halves(folder)
         now = plan(options, len(examples))
         records = {"train": examples} | ({"dev": dev_examples} if options.eval_every_steps else {})
         for name, content in records.items():
@@ -194,7 +196,7 @@ def train(
                 epoch = step * options.train_batch_size / len(examples)
                 training_log.append(folder, training_log.Row(step, epoch, loss, rate))
             if step == now.steps:
-                _summarise(folder, step, loss, rate)
+                hooks_lib.summarise(folder, step, loss, rate)
 
         every = options.eval_every_steps or now.steps
         if now.lacks_evaluation:
@@ -202,9 +204,8 @@ def train(
             now = plan(options, len(examples))
         while not now.is_finished:
             target = min(now.steps, (now.done // every + 1) * every)
-            _train_to(
-                target, now.done, parts, options, settings, [_hook(on_step, now, options), *hooks]
-            )
+            looking_on = [_hook(on_step, now, options), *hooks]
+            train_to(folder, target, now.done, parts, options, settings, looking_on)
             if options.eval_every_steps:
                 _evaluate(parts, options, target, len(examples))
             now = plan(options, len(examples))
@@ -260,7 +261,19 @@ def log_interval(options: options_lib.RunConfig, steps: int) -> int:
     return max(1, min(100, steps // 20))
 
 
-def _train_to(
+def distribution_of(options: options_lib.RunConfig) -> distribution_lib.Distribution:
+    """Return what the run's training is spread over.
+
+    Raises:
+      ValueError: there is no such thing here, or the batch does not divide into its shares.
+    """
+    found = distribution_lib.find(options.distribution, options.num_replicas)
+    found.check_batch(options.train_batch_size, options.gradient_accumulation_steps)
+    return found
+
+
+def train_to(
+    folder: pathlib.Path,
     target: int,
     done: int,
     parts: model_folder.Parts,
@@ -268,8 +281,8 @@ def _train_to(
     settings: estimator_lib.Training,
     hooks: Sequence[tf.compat.v1.train.SessionRunHook],
 ) -> None:
-    folder = pathlib.Path(str(options.output_dir))
-    tpu = tpu_of(options)
+    """Train from the newest checkpoint of a folder up to a step, on the examples of its `train.tf_record`."""
+    tpu, spread = tpu_of(options), distribution_of(options)
     if done:
         _check_slots(folder, parts, settings)
     input_fn = input_fn_lib.file_based_input_fn_builder(
@@ -291,8 +304,12 @@ def _train_to(
         log_every_steps=log_interval(options, settings.num_train_steps),
         tpu=tpu,
         xla=options.xla,
+        distribution=spread,
     )
-    estimator.train(input_fn, max_steps=target, hooks=list(hooks))
+    # who is not the chief needs one to begin with: without it a lost session waits for the others again, for ever
+    every = options.save_checkpoints_steps if spread.is_chief else target
+    savers = [] if tpu else [hooks_lib.CheckpointHook(str(folder), every)]
+    estimator_lib.train(estimator, input_fn, target, [*hooks, *savers], spread)
 
 
 def _evaluate(
@@ -323,24 +340,8 @@ def _evaluate(
 def _check_slots(
     folder: pathlib.Path, parts: model_folder.Parts, settings: estimator_lib.Training
 ) -> None:
-    """Refuse to go on with a checkpoint that lacks what the optimiser remembers of variables to train."""
     newest = str(tf.train.latest_checkpoint(str(folder)))
-    found = {name for name, _ in tf.train.list_variables(newest)}
     trained = set(checkpoints.checkpoint_shapes(newest))
     if settings.freeze_encoder:
         trained -= set(weights.encoder_shapes(parts.config))
-    if any(f"{name}/adam_m" not in found for name in trained):
-        raise ValueError(
-            f"{newest} must hold the optimiser's slots of every variable to go on, but was trained with "
-            "--freeze_encoder or stripped; give --freeze_encoder as before, or train on in another --output_dir with "
-            f"--model={folder}"
-        )
-
-
-def _summarise(folder: pathlib.Path, step: int, loss: float, rate: float) -> None:
-    """Give TensorBoard the last step too; the Estimator's own summaries come every so many steps."""
-    values = {"loss": loss, optimization.LEARNING_RATE: rate}
-    summary = tf.compat.v1.Summary(
-        value=[tf.compat.v1.Summary.Value(tag=t, simple_value=v) for t, v in values.items()]
-    )
-    tf.compat.v1.summary.FileWriterCache.get(str(folder)).add_summary(summary, step)
+    optimization.check_slots(newest, trained)

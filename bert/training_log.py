@@ -4,7 +4,6 @@ Tab-separated, with a header; a row every few steps with the loss, and one an ev
 Leaves to others: when to write one (`training`).
 """
 
-import csv
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -45,9 +44,9 @@ def read(model_dir: files.Path) -> list[Row]:
     path = pathlib.Path(model_dir) / FILE
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")  # what is no UTF-8 is no number
     whole = text[: text.rfind("\n") + 1]  # a run that was killed may have left half a line
-    lines = list(csv.reader(whole.splitlines(), delimiter="\t"))
+    lines = [line.split("\t") for line in whole.splitlines()]
     if not lines or tuple(lines[0]) != Row._fields:
         raise ValueError(f"{path}:1: must be {' '.join(Row._fields)}; correct the line")
     return [_row(f"{path}:{number}", cells) for number, cells in enumerate(lines[1:], start=2)]
@@ -76,7 +75,8 @@ def start(model_dir: files.Path, done: int) -> list[Row]:
 
 def append(model_dir: files.Path, row: Row) -> None:
     """Write one row."""
-    with open(pathlib.Path(model_dir) / FILE, "a", encoding="utf-8", newline="") as file:
+    path = pathlib.Path(model_dir) / FILE
+    with files.naming(path), open(path, "a", encoding="utf-8", newline="") as file:
         file.write(_line(row))
 
 
