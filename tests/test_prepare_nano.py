@@ -88,7 +88,7 @@ def trained(tiny_data, tmp_path_factory):
         *(f"--vocab_file={folder / 'vocab.txt'}", f"--output_dir={folder / 'model'}"),
         f"--bert_config_file={folder / 'bert_config.json'}",
         *("--max_seq_length=16", "--learning_rate=3e-2", "--train_batch_size=16"),
-        *("--num_train_epochs=16", "--classifier_head_config=global_average_pool"),
+        *("--num_train_epochs=32", "--classifier_head_config=global_average_pool"),
         *("--do_train", "--do_eval", "--do_predict", "--attn_processor_fn=rollout"),
     ]
     assert run_classifier.cli_main(command) == 0
@@ -106,9 +106,9 @@ def test_the_ordinary_commands_train_evaluate_and_predict_it(trained):
 
 def test_a_training_goes_on_where_it_stopped(trained):
     folder, command = trained
-    more = [option.replace("epochs=16", "epochs=17") for option in command]
+    more = [option.replace("epochs=32", "epochs=33") for option in command]
     assert run_classifier.cli_main(more) == 0
-    assert checkpoints.latest_step(folder) == 17 * 64 // 16
+    assert checkpoints.latest_step(folder) == 33 * 64 // 16
 
 
 def test_every_method_explains_it(trained):
