@@ -230,15 +230,27 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in collections.Counter(names).items() if count > 1]
 
 
-def _json_cell(where: str, name: str, value: object) -> str:
+def json_text(name: str, value: object) -> str:
+    """Return what a JSON value says; numbers come as the text that they were written in.
+
+    Raises:
+      ValueError: it is no text, number or truth value, or holds half a character.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and not _HALF_CHARACTER.search(value):
         return value
     raise ValueError(
-        f"{where}: {name!r} must be text of whole characters, a number, true or false, got {json.dumps(value):.60}; "
-        "correct or remove it"
+        f"{name!r:.80} must be text of whole characters, a number, true or false, got {json.dumps(value):.60}; correct "
+        "or remove it"
     )
+
+
+def _json_cell(where: str, name: str, value: object) -> str:
+    try:
+        return json_text(name, value)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _require(where: str, required: Mapping[str, str], found: Collection[str]) -> None:

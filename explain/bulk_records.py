@@ -10,13 +10,14 @@ import gzip
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 from google.protobuf import message
+
+from bert import tables
 
 File: TypeAlias = gzip.GzipFile | io.BufferedReader
 SEPARATORS = {".tsv": "\t", ".csv": ","}
@@ -26,7 +27,6 @@ SUFFIXES = (*SEPARATORS, ".jsonl", *TFRECORDS)
 _TFRECORD_FRAME = 16  # bytes of length and checksums around each record
 _LONGEST_QUOTED = 2**24  # bytes of one row; a quote that is open for longer never closes
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
 
 
 class Record(NamedTuple):
@@ -137,14 +137,7 @@ def text_of(cells: Mapping[str, object], name: str) -> str:
     value = cells[name]
     if isinstance(value, bytes):
         return decoded(value, f"{name!r:.80}")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and not _HALF_CHARACTER.search(value):
-        return value
-    raise ValueError(
-        f"{name!r:.80} must be text of whole characters, a number, true or false, got {json.dumps(value):.60}; correct "
-        "or remove it"
-    )
+    return tables.json_text(name, value)
 
 
 def decoded(raw: bytes, what: str) -> str:
