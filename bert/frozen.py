@@ -37,6 +37,7 @@ Ask = Callable[[classifier.BertOutputs, features_lib.Features], Any]
 
 _Call: TypeAlias = Callable[..., Any]
 _TOKENS_AT_ONCE = 4096  # in one batch, padding included, but at least one row
+_COST_OF_A_BATCH = 64  # in tokens: what a call costs before its first
 _MULTIPLE = 8  # of tokens in a batch's width: fewer widths to prepare kernels for
 _FIRST_POOL, _LARGEST_POOL = 64, 1024  # rows that are sorted by length together
 _POOL_BYTES = 2**28  # of results that wait for their turn
@@ -300,12 +301,15 @@ def _bytes(shapes: Any, length: int) -> int:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the places of rows of like length, so many that their tokens stay within bounds."""
+    """Yield the places of rows of like length: padding them costs less than another batch, and bounds are kept."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if batch and (len(batch) + 1) * _rounded(lengths[index]) > _TOKENS_AT_ONCE:
-            yield batch
-            batch = []
+        width = _rounded(lengths[index])
+        if batch:
+            padding = len(batch) * (width - _rounded(lengths[batch[-1]]))
+            if padding > _COST_OF_A_BATCH or (len(batch) + 1) * width > _TOKENS_AT_ONCE:
+                yield batch
+                batch = []
         batch.append(index)
     if batch:
         yield batch

@@ -131,7 +131,9 @@ def normalise(
     Source: Ba et al. 2016. A constant row gives beta.
     """
     if taps is None and x.dtype != tf.float64:
-        return _normalised_rows(x, epsilon) * tf.cast(gamma, x.dtype) + tf.cast(beta, x.dtype)
+        rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, x.shape[-1]])
+        y = _normalised_rows(rows, epsilon) * tf.cast(gamma, x.dtype) + tf.cast(beta, x.dtype)
+        return y if rows is x else tf.reshape(y, tf.shape(x))
     mean = tf.reduce_mean(x, axis=-1, keepdims=True)
     inv_std = tf.math.rsqrt(
         tf.reduce_mean(tf.math.squared_difference(x, mean), axis=-1, keepdims=True) + epsilon
@@ -146,20 +148,38 @@ def normalise(
 
 
 def _normalised_rows(x: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Bring every row to mean 0 and variance 1, as a batch norm of one example, the rows its channels.
+    """Bring every row of f[n, d] to mean 0 and variance 1, as a batch norm of one example, the rows its channels.
 
-    Computed in float32 whatever goes in and out. With gamma and beta behind it oneDNN makes one kernel of it all.
+    Computed in float32 whatever goes in and out. With gamma and beta behind it oneDNN makes one kernel of it all. The
+    gradient is our own: TensorFlow's kernels for batch norms that are not fused, and for their gradients, keep n from
+    one moment to the next and write past their memory where two threads run one graph, as a server does.
     """
-    count = tf.reduce_prod(tf.shape(x)[:-1])
-    normed, _, _ = tf.compat.v1.nn.fused_batch_norm(
-        tf.reshape(x, [1, count, x.shape[-1], 1]),
-        tf.fill([count], 1.0),
-        tf.fill([count], 0.0),
-        epsilon=epsilon,
-        data_format="NCHW",
-        is_training=True,
-    )
-    return tf.reshape(normed, tf.shape(x))
+
+    @tf.custom_gradient
+    def normed(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        count = tf.shape(x)[0]
+        y, _, _ = tf.compat.v1.nn.fused_batch_norm(
+            tf.reshape(x, [1, count, x.shape[-1], 1]),
+            tf.fill([count], 1.0),
+            tf.fill([count], 0.0),
+            epsilon=epsilon,
+            data_format="NCHW",
+            is_training=True,
+        )
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            given, slope = tf.cast(x, tf.float32), tf.cast(upstream, tf.float32)
+            centred = given - tf.reduce_mean(given, axis=-1, keepdims=True)
+            inv_std = tf.math.rsqrt(
+                tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + epsilon
+            )
+            along = tf.reduce_mean(slope * centred, axis=-1, keepdims=True) * inv_std**3
+            across = (slope - tf.reduce_mean(slope, axis=-1, keepdims=True)) * inv_std
+            return tf.cast(across - along * centred, x.dtype)
+
+        return tf.reshape(y, tf.shape(x)), gradient
+
+    return normed(x)
 
 
 def look_up(table: tf.Tensor, ids: tf.Tensor, *, one_hot: bool = False) -> tf.Tensor:

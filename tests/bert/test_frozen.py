@@ -143,6 +143,13 @@ def test_a_batch_holds_rows_of_like_length_within_its_bound(monkeypatch):
     assert list(frozen._batches([3, 2, 9, 4])) == [[1, 0], [3], [2]]
 
 
+def test_a_batch_ends_where_padding_its_rows_costs_more_than_another_batch(monkeypatch):
+    monkeypatch.setattr(frozen, "_COST_OF_A_BATCH", 6)
+    monkeypatch.setattr(frozen, "_MULTIPLE", 1)
+    # 2 rows padded by 3 tokens may stay; 4 rows padded by 2 go, and the first of the next may be padded by 6
+    assert list(frozen._batches([8, 5, 9, 5, 17, 11])) == [[1, 3, 0, 2], [5, 4]]
+
+
 def test_a_prediction_carries_probabilities_the_class_and_what_extras_make(golden, tuned):
     def extra(outputs, features):
         return {"first": outputs.attention_probs[0][:, :, 0], "mask": features.input_mask}

@@ -27,8 +27,11 @@ HEADS = {
 ALONE = {"MatMul", "BiasAdd", "Erf", "Erfc", "Gelu", "Tanh", "Einsum", "FusedBatchNorm"}
 
 
-def kernels(pooling):
-    """Count the ops that a session runs, each with what was fused into it, without the marks of their makers."""
+def kernels(pooling, asked):
+    """Count the ops that a session runs, each with what was fused into it, without the marks of their makers.
+
+    `asked` makes what is asked for of the classifier's outputs.
+    """
     config = config_lib.BertConfig(
         100,
         hidden_size=32,
@@ -50,7 +53,7 @@ def kernels(pooling):
         outputs = classifier.forward(variables, config, batch, pooling=pooling)
         made = tf.compat.v1.RunMetadata()
         session.run(
-            tf.nn.softmax(outputs.logits),
+            asked(outputs),
             dict(zip(columns, (ids, np.ones_like(ids), np.zeros_like(ids)), strict=True)),
             tf.compat.v1.RunOptions(output_partition_graphs=True),
             made,
@@ -71,13 +74,22 @@ def kernels(pooling):
 
 @pytest.mark.parametrize("pooling", HEADS)
 def test_a_layer_is_a_dozen_kernels_in_which_bias_activation_residual_and_norm_are_fused(pooling):
-    found = kernels(pooling)
+    found = kernels(pooling, lambda outputs: tf.nn.softmax(outputs.logits))
     expected = collections.Counter({name: LAYERS * count for name, count in A_LAYER.items()})
     expected.update(HEADS[pooling])
     expected["Softmax"] += 1  # of the logits
+    expected["LayerNorm"] += 1  # of the embeddings
     assert {name: found[name] for name in expected} == dict(expected)
-    # outside the layers: the look-up of segments, their LayerNorm, a head's mean
+    # outside the layers: the look-up of segments, a head's mean
     assert {name: found[name] for name in ALONE & found.keys()} == {
-        "Einsum": 1 + (pooling == "global_average_pool"),
-        "FusedBatchNorm": 1,
+        "Einsum": 1 + (pooling == "global_average_pool")
     }
+
+
+def test_no_kernel_of_a_gradient_remembers_the_number_of_rows():
+    found = kernels(
+        "default", lambda outputs: tf.gradients(outputs.logits[:, 0], outputs.word_embeddings)
+    )
+    assert found["BatchMatMul"] > 2 * LAYERS
+    assert found["LayerNorm"] == 2 * LAYERS + 1
+    assert not {name for name in found if "BatchNorm" in name}
