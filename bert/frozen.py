@@ -13,6 +13,7 @@ import functools
 import hashlib
 import itertools
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -70,6 +71,7 @@ class Graph:
         """Keep how the graph is built: to a call, and to what is known of its answers' shapes before it runs."""
         self._build = build
         self._longest = config.max_position_embeddings
+        self._turn = threading.Lock()
 
     @functools.cached_property
     def _built(self) -> tuple[_Call, Any]:
@@ -83,9 +85,9 @@ class Graph:
         """
         source = iter(rows)
         with concurrent.futures.ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(_take, source, _FIRST_POOL)
+            ahead = reader.submit(list, itertools.islice(source, _FIRST_POOL))
             while pool := ahead.result():
-                ahead = reader.submit(_take, source, _LARGEST_POOL)
+                ahead = reader.submit(list, itertools.islice(source, _LARGEST_POOL))
                 for part in self._parts(pool):
                     yield from self._answers(part)
 
@@ -101,7 +103,8 @@ class Graph:
 
     def call(self, arrays: Sequence[tf.Tensor]) -> Any:
         """Return what the graph says of one batch, as arrays with its padding."""
-        return tf.nest.map_structure(_to_numpy, self._built[0](*arrays))
+        with self._turn:  # for why not several threads at once see `layers.for_threads`
+            return tf.nest.map_structure(_to_numpy, self._built[0](*arrays))
 
     def _parts(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         """Yield the rows in parts whose answers, all of which wait for the last, stay within bounds."""
@@ -276,10 +279,6 @@ def _see_layer_norms(converted: Any) -> None:
         for reader in shifted.get_node().output(0).get_target_inputs():
             reader.replace_source_output(norm.output(0))
     converted.validate_nodes_and_infer_types()
-
-
-def _take(source: Iterator[Row], count: int) -> list[Row]:
-    return list(itertools.islice(source, count))
 
 
 def _to_numpy(value: tf.Tensor | Array | None) -> Array | None:

@@ -3,7 +3,9 @@
 Each computes in the precision of what it is given. Leaves to others: how a BERT puts them together (`encoder`).
 """
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -107,6 +109,23 @@ def dense(
     return y
 
 
+_is_for_threads = contextvars.ContextVar("is_for_threads", default=False)
+
+
+@contextlib.contextmanager
+def for_threads() -> Iterator[None]:
+    """Build, within, graphs that several threads may run at once, as a server does.
+
+    TensorFlow's oneDNN kernels for batch norms keep the number of rows from one moment to the next: two threads in one
+    would write past its memory. Without them LayerNorm takes several kernels.
+    """
+    token = _is_for_threads.set(True)
+    try:
+        yield
+    finally:
+        _is_for_threads.reset(token)
+
+
 def layer_norm(
     variables: shapes.Variables,
     name: str,
@@ -130,7 +149,7 @@ def normalise(
 
     Source: Ba et al. 2016. A constant row gives beta.
     """
-    if taps is None and x.dtype != tf.float64:
+    if taps is None and x.dtype != tf.float64 and not _is_for_threads.get():
         rows = x if x.shape.rank == 2 else tf.reshape(x, [-1, x.shape[-1]])
         y = _normalised_rows(rows, epsilon) * tf.cast(gamma, x.dtype) + tf.cast(beta, x.dtype)
         return y if rows is x else tf.reshape(y, tf.shape(x))
@@ -150,36 +169,18 @@ def normalise(
 def _normalised_rows(x: tf.Tensor, epsilon: float) -> tf.Tensor:
     """Bring every row of f[n, d] to mean 0 and variance 1, as a batch norm of one example, the rows its channels.
 
-    Computed in float32 whatever goes in and out. With gamma and beta behind it oneDNN makes one kernel of it all. The
-    gradient is our own: TensorFlow's kernels for batch norms that are not fused, and for their gradients, keep n from
-    one moment to the next and write past their memory where two threads run one graph, as a server does.
+    Computed in float32 whatever goes in and out. With gamma and beta behind it oneDNN makes one kernel of it all.
     """
-
-    @tf.custom_gradient
-    def normed(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        count = tf.shape(x)[0]
-        y, _, _ = tf.compat.v1.nn.fused_batch_norm(
-            tf.reshape(x, [1, count, x.shape[-1], 1]),
-            tf.fill([count], 1.0),
-            tf.fill([count], 0.0),
-            epsilon=epsilon,
-            data_format="NCHW",
-            is_training=True,
-        )
-
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            given, slope = tf.cast(x, tf.float32), tf.cast(upstream, tf.float32)
-            centred = given - tf.reduce_mean(given, axis=-1, keepdims=True)
-            inv_std = tf.math.rsqrt(
-                tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + epsilon
-            )
-            along = tf.reduce_mean(slope * centred, axis=-1, keepdims=True) * inv_std**3
-            across = (slope - tf.reduce_mean(slope, axis=-1, keepdims=True)) * inv_std
-            return tf.cast(across - along * centred, x.dtype)
-
-        return tf.reshape(y, tf.shape(x)), gradient
-
-    return normed(x)
+    count = tf.shape(x)[0]
+    normed, _, _ = tf.compat.v1.nn.fused_batch_norm(
+        tf.reshape(x, [1, count, x.shape[-1], 1]),
+        tf.fill([count], 1.0),
+        tf.fill([count], 0.0),
+        epsilon=epsilon,
+        data_format="NCHW",
+        is_training=True,
+    )
+    return tf.reshape(normed, tf.shape(x))
 
 
 def look_up(table: tf.Tensor, ids: tf.Tensor, *, one_hot: bool = False) -> tf.Tensor:

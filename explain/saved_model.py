@@ -16,6 +16,7 @@ from bert import export
 from bert import features
 from bert import frozen
 from bert import graph_tokenization
+from bert import layers
 from bert import model_folder
 from explain import attention
 from explain import attribution
@@ -131,6 +132,7 @@ class _Served(tf.Module):  # type: ignore[misc]  # tf.Module has no types
             "explain": _graph(explain, [*_TEXTS, _TARGET]),
         }
 
+    @layers.for_threads()
     def _answered(
         self, ids: tf.Tensor, mask: tf.Tensor, segments: tf.Tensor, target: tf.Tensor
     ) -> Answer:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from bert import classifier
 from bert import config as config_lib
 from bert import features
+from bert import layers
 
 LAYERS = 3
 A_LAYER = {
@@ -86,10 +87,11 @@ def test_a_layer_is_a_dozen_kernels_in_which_bias_activation_residual_and_norm_a
     }
 
 
-def test_no_kernel_of_a_gradient_remembers_the_number_of_rows():
-    found = kernels(
-        "default", lambda outputs: tf.gradients(outputs.logits[:, 0], outputs.word_embeddings)
-    )
+def test_a_graph_for_threads_has_no_kernel_that_remembers_the_number_of_rows():
+    with layers.for_threads():
+        found = kernels(
+            "default", lambda outputs: tf.gradients(outputs.logits[:, 0], outputs.word_embeddings)
+        )
     assert found["BatchMatMul"] > 2 * LAYERS
-    assert found["LayerNorm"] == 2 * LAYERS + 1
+    assert found["Rsqrt"] >= 2 * LAYERS + 1
     assert not {name for name in found if "BatchNorm" in name}
