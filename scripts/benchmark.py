@@ -179,7 +179,7 @@ def cli_main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="no turn of a case begins after so long"
     )
-    parser.add_argument("--reviews", type=int, default=5000, help="of suite agreement")
+    parser.add_argument("--reviews", type=int, default=5000, help="of suites agreement and file")
     parser.add_argument("--steps", type=int, default=16, help="of suite train; more than 5")
     recipes = benchmark_suites.RECIPES
     parser.add_argument("--recipes", nargs="+", choices=recipes, default=recipes, help="of predict")

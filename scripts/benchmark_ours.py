@@ -264,6 +264,26 @@ class Ours:
             found[name] = self._command(table, f"--max_seq_length={tokens}")["mebibytes"]
         return {**found, "growth": found["many"] / found["few"]}
 
+    def file(self, count: int, tokens: int, methods: Sequence[str]) -> benchmark_processes.Answer:
+        """Time explain_file on texts of so many tokens; without methods run_classifier --do_predict."""
+        table = self._folder / f"file-{count}.tsv"
+        if not table.exists():
+            pool = self._material.pool(0, count)
+            _write_table(table, benchmark_material.cut_texts(self._tokenizer, pool, tokens, count))
+        if not methods:
+            return self._command(table, f"--max_seq_length={tokens}")
+        with tempfile.TemporaryDirectory(dir=self._folder) as output:
+            return benchmark_processes.run_command(
+                [
+                    sys.executable,
+                    str(benchmark_material.ROOT / "scripts" / "explain_file.py"),
+                    f"--model_dir={self._material['model']}",
+                    f"--input_file={table}",
+                    f"--output_dir={output}",
+                    f"--method={','.join(methods)}",
+                ]
+            )
+
     def command(self, count: int) -> benchmark_processes.Answer:
         """Time the whole of run_classifier --do_predict, from the shell to the files."""
         table = self._folder / f"command-{count}.tsv"

@@ -16,6 +16,7 @@ PRECISIONS = ("float32", "bfloat16")
 SLOW = "compiled"
 RECIPES = ("out of the box", "expert", "openvino", SLOW)
 FIVE = ("gradient_sensitivity", "gradient_x_input", "cp_lrp", "attn_lrp", "chefer")
+FOUR = ("gradient_sensitivity", "gradient_x_input", "cp_lrp", "lat")  # those of Wu and Ong 2021
 STEPS = 32
 NODES = 50
 _EQUAL = {"steps": NODES, "max_steps": NODES}
@@ -23,6 +24,7 @@ _GRADIENTS = "integrated_gradients"
 _OPTIONS = {_GRADIENTS: {"steps": STEPS, "max_steps": STEPS}}
 _BATCH = 16  # examples of a training step
 _STREAM_TOKENS = 64  # read of each row: the rows are what may pile up, and they are whole
+_ONCE: dict[str, Any] = {"repeats": 1, "warm_ups": 0}
 _ATTENTIONS = ("sdpa", "eager")
 _TOKENIZING = (  # a case, our form, the peer's
     ("ids and spans, all at once, tokens lazy; the fast tokenizer", "encode_batch", "fast"),
@@ -30,6 +32,11 @@ _TOKENIZING = (  # a case, our form, the peer's
     ("token objects, all at once, uncut; the fast tokenizer", "tokens", "uncut"),
     ("ids and spans, text by text, tokens lazy; the fast tokenizer", "encode", "fast by text"),
     ("ids and spans, text by text, tokens lazy; the Python one, ids", "encode", "slow by text"),
+    (
+        "ids and spans, all at once, tokens lazy; the Python one, ids",
+        "encode_batch",
+        "slow by text",
+    ),
 )
 _QUICK = benchmark_turns.MISSING + "left out by --quick"
 
@@ -254,8 +261,7 @@ def agreement(bench: benchmark_bench.Bench) -> None:
         benchmark_turns.Figure("", "share of texts with the same class", "same"),
         benchmark_turns.Figure("", "attention row, mean cosine", "mean_cosine"),
         benchmark_turns.Figure("", "attention row, smallest cosine", "smallest_cosine"),
-        repeats=1,
-        warm_ups=0,
+        **_ONCE,
     )
 
 
@@ -270,8 +276,21 @@ def memory(bench: benchmark_bench.Bench) -> None:
         benchmark_turns.Figure("MiB", f"{few:,} rows", "few"),
         benchmark_turns.Figure("MiB", f"{many:,} rows", "many"),
         benchmark_turns.Figure("times", f"{many:,} rows over {few:,}", "growth"),
-        repeats=1,
-        warm_ups=0,
+        **_ONCE,
+    )
+
+
+def file(bench: benchmark_bench.Bench) -> None:
+    """Time the command that explains a file by four methods at once beside the one that predicts it."""
+    asked: dict[str, Any] = {"count": bench.settings.reviews, "tokens": bench.settings.tokens}
+    told = f"explain_file by four methods, {asked['count']:,} x {asked['tokens']}"
+    bench.measure(
+        f"{told}; our own run_classifier --do_predict",
+        bench.side("ours", "file", methods=FOUR, **asked),
+        bench.side("ours", "file", methods=(), **asked),
+        benchmark_turns.Figure("s"),
+        benchmark_turns.Figure("MiB", "largest memory", "mebibytes"),
+        **_ONCE,
     )
 
 
@@ -312,8 +331,7 @@ def payload(bench: benchmark_bench.Bench) -> None:
             benchmark_turns.Figure("bytes", "attention row; every layer", "reduced"),
             benchmark_turns.Figure("bytes", "every layer", "whole"),
             benchmark_turns.Figure("bytes", "report.html; head_view", "page"),
-            repeats=1,
-            warm_ups=0,
+            **_ONCE,
         )
 
 
@@ -325,6 +343,7 @@ SUITES: dict[str, tuple[Callable[[benchmark_bench.Bench], None], float]] = {
     "train": (train, 60),
     "agreement": (agreement, 60),
     "memory": (memory, 60),
+    "file": (file, 60),
     "startup": (startup, 40),
     "payload": (payload, 60),
 }

@@ -156,7 +156,7 @@ class FakeWorker:
             return {"rate": {"sdpa": 3.0, "eager": 5.0}.get(options.get("attention"), 6.0)}
         words = ["seconds", "gap", "gigaflops", "few", "many", "growth", "load", "first"]
         words += ["reduced", "whole", "page", "largest", "same", "mean_cosine", "smallest_cosine"]
-        words += [f"{p}_{n}" for p in ("p50", "p95") for n in (32, 128, 512)]
+        words += ["mebibytes", *(f"{p}_{n}" for p in ("p50", "p95") for n in (32, 128, 512))]
         return dict.fromkeys(words, float(len(case))) | {"told": "", "case": case}
 
     def close(self):
@@ -213,12 +213,12 @@ def test_no_text_is_read_twice_and_both_sides_read_the_same_ones():
                 )
             return super().ask(case, **options)
 
-    bench = bench_lib.Bench(fake_bench(None, []).settings, {"pool_size": 30}, Noting, list)
+    bench = bench_lib.Bench(fake_bench(None, []).settings, {"pool_size": 36}, Noting, list)
     bench.begin("tokenize", float("inf"))
     suites.tokenize(bench)
     assert asked["ours"] == asked["peers"]
-    # five cases of three turns, the first of which does not count, on two texts each
-    assert [index for turn in asked["ours"] for index in turn] == list(range(30))
+    # six cases of three turns, the first of which does not count, on two texts each
+    assert [index for turn in asked["ours"] for index in turn] == list(range(36))
 
 
 def test_the_quicker_kind_of_attention_is_what_training_in_bfloat16_is_measured_against():
@@ -277,7 +277,8 @@ def test_without_a_peer_its_columns_stay_empty():
         bench.begin(suite, float("inf"))
         function(bench)
     beside_ourselves = [row for row in rows if "; our " in row.case]
-    assert len(beside_ourselves) == 4  # five in one, the two methods, the bare graph
+    # five in one, the two methods, the bare graph, the file with its seconds and memory
+    assert len(beside_ourselves) == 6
     assert all(row.peer is None for row in rows if row not in beside_ourselves)
 
 
@@ -332,14 +333,14 @@ def test_our_side_alone_answers_and_a_method_is_timed_beside_its_prediction(tmp_
 def test_the_suites_with_processes_of_their_own_run_on_our_side_alone(tmp_path):
     path = tmp_path / "rows.json"
     command = (
-        "--size tiny --repeats 1 --examples 3 --suite predict train agreement startup --quick "
+        "--size tiny --repeats 1 --examples 3 --suite predict train agreement file startup --quick "
         "--steps 6 --reviews 3 --texts data/sample_reviews/test.tsv"
     )
     done = run(*command.split(), "--json", str(path))
     assert done.returncode == 0, done.stderr
     rows = [row for row in turns.read([path]) if row.ours is not None]
-    assert {row.suite for row in rows} == {"predict", "train", "agreement", "startup"}
-    assert [row for row in rows if isinstance(row.ours, str)] == []
+    assert {row.suite for row in rows} == {"predict", "train", "agreement", "file", "startup"}
+    assert [row for row in rows if str in (type(row.ours), type(row.peer))] == []
 
 
 def test_an_unknown_method_is_told_in_one_line():
