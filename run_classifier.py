@@ -236,7 +236,7 @@ def _announce(phase: str, count: int, weights_of: pathlib.Path | None = None) ->
         raise ValueError(f"{phase} must have at least one example, got none; check the data")
     _log.info("***** Running %s *****", phase)
     _log.info("  %d examples", count)
-    if weights_of and (newest := tf.train.latest_checkpoint(str(weights_of))):
+    if weights_of and (newest := checkpoints.newest(weights_of)):
         _log.info("  weights: %s", newest)
 
 

@@ -1,7 +1,7 @@
 """Checksums: whether files are what their publisher says, or, where it says nothing, what they were at first.
 
 `SHA256SUMS` is the file that `sha256sum` writes and checks. Leaves to others: where files come from (`downloads`) and
-what to do about a wrong one (`pretrained`).
+what to do about a wrong one of the cache (`pretrained`).
 """
 
 import dataclasses
@@ -30,6 +30,19 @@ def first_problem(folder: pathlib.Path, files: Iterable[File]) -> str:
             size = path.stat().st_size
             return f"sha256 of {file.name} must be {file.sha256}, got {digest} ({size} bytes)"
     return ""
+
+
+def require_unchanged(folder: pathlib.Path) -> None:
+    """Refuse a trained folder that is not as it was written; a bit flipped in a vocabulary shows nowhere else.
+
+    Raises:
+      ValueError: a file differs from its checksum in the folder's SHA256SUMS, or is gone.
+    """
+    if problem := first_problem(folder, recorded(folder)):
+        raise ValueError(
+            f"{folder} must hold what its training wrote, but {problem}; copy the file again or, if it was you who "
+            f"changed it, delete {folder / SUMS}"
+        )
 
 
 def recorded(folder: pathlib.Path) -> tuple[File, ...]:

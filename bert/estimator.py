@@ -61,7 +61,7 @@ def model_of(
     Raises:
       ValueError: there is nothing to evaluate or predict with, or the folder's checkpoint is another model's.
     """
-    newest = tf.train.latest_checkpoint(str(model_dir))
+    newest = checkpoints.newest(model_dir)
     start = None if newest else parts.init_checkpoint
     if not to_train:
         parts.checkpoint_in(model_dir)
@@ -140,7 +140,7 @@ def build_model_fn(
         batch = features_lib.Features.from_dict(features)
         is_training = mode == tf.estimator.ModeKeys.TRAIN
         frozen = is_training and training is not None and training.freeze_encoder
-        is_restored = config is not None and tf.train.latest_checkpoint(config.model_dir)
+        is_restored = config is not None and checkpoints.newest(config.model_dir)
         needs_all = not (is_training or is_restored)
         variables, scaffold_fn = _create_variables(model, frozen, needs_all, on_tpu)
         if is_training:

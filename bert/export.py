@@ -222,8 +222,7 @@ def new_folder(target: files.Path) -> Iterator[pathlib.Path]:
     final = pathlib.Path(os.path.abspath(target))
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise FileExistsError(
-            f"output_dir must be new or an empty folder, got {str(target)!r}, which is there already; choose another "
-            "or remove it"
+            f"{target} must be a new or an empty folder, but is a file or holds something; choose another or remove it"
         )
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as draft:

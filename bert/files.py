@@ -1,10 +1,11 @@
-"""Output files that appear whole or not at all, and folders that one process writes."""
+"""Output files that appear whole or not at all, and folders that one process writes, or needs for a while."""
 
 import contextlib
 import errno
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 import filelock
@@ -72,6 +73,25 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[pathlib.Path]:
+    """Give a folder that is removed with the block; those of processes that were killed before that are removed first.
+
+    Raises:
+      OSError: it cannot be made.
+    """
+    for left in pathlib.Path(tempfile.gettempdir()).glob(f"{prefix}*/files"):
+        # those of processes at work are claimed; another user's may not be removed
+        with contextlib.suppress(ValueError, OSError), claimed(left.parent):
+            shutil.rmtree(left.parent)
+    whole = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    with whole as own, claimed(own):
+        # not there before the claim is: nobody shall take the folder for one that was left
+        folder = pathlib.Path(own) / "files"
+        folder.mkdir()
+        yield folder
 
 
 def write_text(target: Path, text: str) -> None:

@@ -311,16 +311,12 @@ def _trained(model_dir: files.Path) -> dict[str, Any]:
     """Return what a trained folder says; nothing where no training has got as far as a checkpoint.
 
     Raises:
-      ValueError: a file has changed since the training wrote it; a bit flipped in a vocabulary shows nowhere else.
+      ValueError: a file has changed since the training wrote it.
     """
     folder = pathlib.Path(model_dir)
     if not (folder / config_lib.CLASSIFIER_FILE).is_file() or checkpoints.newest(folder) is None:
         return {}
-    if problem := checksums.first_problem(folder, checksums.recorded(folder)):
-        raise ValueError(
-            f"{folder} must hold what its training wrote, but {problem}; copy the file again or, if it was you who "
-            f"changed it, delete {folder / checksums.SUMS}"
-        )
+    checksums.require_unchanged(folder)
     record = config_lib.ClassifierConfig.load(folder)
     assert record, "its file is there"
     return {

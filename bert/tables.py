@@ -1,12 +1,13 @@
 """Rows of data files: tab- or comma-separated, JSON lines, raw lines; plain or gzipped.
 
-Rows are streamed, so memory does not grow with the file, and every error names file and line. Leaves to others: what
-the cells mean (`datasets`).
+Rows are streamed and none may be longer than `LONGEST_ROW`, so memory does not grow with the file, nor with what it
+unpacks to, and every error names file and line. Leaves to others: what the cells mean (`datasets`).
 """
 
 import collections
 import csv
 import difflib
+import functools
 import gzip
 import itertools
 import json
@@ -23,20 +24,26 @@ Column = str | int
 """A name in the header or, in raw lines, a position: 0 is the first cell, -1 the last."""
 Row = dict[Column, str]
 
+LONGEST_ROW = 2**25
+"""Bytes of a line, and characters of a quoted row: a text of 10 MB, also where JSON escapes its letters."""
+
 _KINDS = {".tsv": "tab-separated", ".csv": "comma-separated", ".jsonl": "JSON lines"}
 _SEPARATORS = {".tsv": "\t", ".csv": ","}
 _MOST_NAMES = 20  # that a message lists
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 cannot
 
 
-def read_lines(path: files.Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: files.Path, *, of_any_length: bool = False) -> Iterator[tuple[int, str]]:
     """Yield (line number, text) of each line of a UTF-8 file; empty lines, line ends and a BOM are left out.
+
+    Args:
+      of_any_length: read lines longer than `LONGEST_ROW` too, which the project's own files of arrays may have.
 
     Raises:
       FileNotFoundError: the file is not there.
-      ValueError: not UTF-8, or named .gz and no whole gzip file; the message names file and line.
+      ValueError: not UTF-8, too long a line, or named .gz and no whole gzip file; the message names file and line.
     """
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(_lines(path, None if of_any_length else LONGEST_ROW), start=1):
         if text := line.removesuffix("\n").removesuffix("\r"):
             yield number, text
 
@@ -52,15 +59,28 @@ def read_rows(
 
     Raises:
       FileNotFoundError: the file is not there.
-      ValueError: as `read_lines`, or a quote that never closes.
+      ValueError: as `read_lines`, too long a row, or a quote that never closes.
     """
     if quotechar is None:
         for number, text in read_lines(path):
             yield number, text.split(separator)
         return
-    reader = csv.reader(_lines(path), delimiter=separator, quotechar=quotechar, strict=True)
+    line, taken = 1, 0
+
+    def lines_of_rows() -> Iterator[str]:
+        nonlocal taken
+        for text in _lines(path, LONGEST_ROW):
+            taken += len(text)
+            if taken > LONGEST_ROW:
+                raise ValueError(
+                    f"{path}:{line}: a row must have at most {LONGEST_ROW:,} characters, got more; close its quotes or "
+                    "shorten it"
+                )
+            yield text
+
+    reader = csv.reader(lines_of_rows(), delimiter=separator, quotechar=quotechar, strict=True)
     while True:
-        line = reader.line_num + 1
+        line, taken = reader.line_num + 1, 0
         # A setting of the whole process, 131,072 characters at first: raised for this row only.
         limit = csv.field_size_limit(sys.maxsize)
         try:
@@ -148,8 +168,8 @@ def read_positions(
         width = expected
 
 
-def _lines(path: files.Path) -> Iterator[str]:
-    """Yield the lines of a file as they stand, split at line feeds only."""
+def _lines(path: files.Path, longest: int | None) -> Iterator[str]:
+    """Yield the lines of a file as they stand, split at line feeds only; each of at most so many bytes."""
     if not pathlib.Path(path).is_file():
         kind = _KINDS.get(_suffix(path), "text")
         raise FileNotFoundError(f"{path} must be a {kind} file, but there is none; check the path")
@@ -157,7 +177,12 @@ def _lines(path: files.Path) -> Iterator[str]:
     number = 0
     try:
         with gzip.open(path) if is_packed else open(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
+            read = functools.partial(file.readline, -1 if longest is None else longest + 1)
+            for number, line in enumerate(iter(read, b""), start=1):
+                if longest is not None and len(line) > longest:
+                    raise ValueError(
+                        f"{path}:{number}: a line must have at most {longest:,} bytes, got more; shorten or remove it"
+                    )
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -203,18 +228,10 @@ def _json_rows(path: files.Path, required: Mapping[str, str]) -> Iterator[tuple[
 
 def _json_objects(path: files.Path) -> Iterator[tuple[int, dict[str, object]]]:
     for line, text in read_lines(path):
-        where = f"{path}:{line}"
         try:
-            found = json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{where}: must be one JSON object whose keys differ, got a line the JSON reader refuses ({error}); "
-                "write one object a line"
-            ) from None
-        if not isinstance(found, dict):
-            raise ValueError(
-                f'{where}: must be a JSON object such as {{"text": "..."}}, got {text!r:.40}'
-            )
+            found = json_object(text)
+        except ValueError as error:
+            raise ValueError(f"{path}:{line}: {error}") from None
         yield line, found
 
 
@@ -228,6 +245,24 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in collections.Counter(names).items() if count > 1]
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Return what a line of JSON says; numbers come as the text that they were written in.
+
+    Raises:
+      ValueError: it is no JSON object, or names a key twice.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"must be one JSON object whose keys differ, got a line the JSON reader refuses ({error!s:.200}); write "
+            "one object a line"
+        ) from None
+    if not isinstance(found, dict):
+        raise ValueError(f'must be a JSON object such as {{"text": "..."}}, got {text!r:.40}')
+    return found
 
 
 def json_text(name: str, value: object) -> str:

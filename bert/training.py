@@ -332,7 +332,8 @@ def _evaluate(
     row = training_log.as_logged(training_log.Row(step, epoch, **figures))
     best_step, _ = training_log.best([*training_log.read(folder), row], options.best_metric)
     if best_step == step:  # kept before it is logged: an evaluation that is not logged comes again
-        newest = str(tf.train.latest_checkpoint(str(folder)))
+        newest = checkpoints.newest(folder)
+        assert newest, "the training has just saved it"
         model_folder.save_for_inference(parts, newest, folder / model_folder.BEST)
     training_log.append(folder, row)
 
@@ -340,7 +341,8 @@ def _evaluate(
 def _check_slots(
     folder: pathlib.Path, parts: model_folder.Parts, settings: estimator_lib.Training
 ) -> None:
-    newest = str(tf.train.latest_checkpoint(str(folder)))
+    newest = checkpoints.newest(folder)
+    assert newest, "some steps are done"
     trained = set(checkpoints.checkpoint_shapes(newest))
     if settings.freeze_encoder:
         trained -= set(weights.encoder_shapes(parts.config))

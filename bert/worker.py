@@ -6,13 +6,13 @@ does (`training`).
 
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from bert import checkpoints
 from bert import features as features_lib
+from bert import files
 from bert import hooks as hooks_lib
 from bert import model_folder
 from bert import options as options_lib
@@ -44,19 +44,19 @@ def assist(
     factors = training.class_weights(options.class_weights, parts.labels, examples)
     settings = training.training_of(options, now.steps, factors)
     hook = hooks_lib.StepHook(lambda step, loss, rate: report(step, loss), now.done)
-    with tempfile.TemporaryDirectory(prefix="bert-worker-") as own:
+    with files.temporary_folder("bert-worker-") as own:
         features_lib.file_based_convert_examples_to_features(
             examples,
             parts.labels,
             parts.record.max_seq_length,
             tokenizer,
-            pathlib.Path(own) / "train.tf_record",
+            own / "train.tf_record",
             parts.record.truncation,
         )
         if newest := checkpoints.newest(folder):
             name = pathlib.PurePath(newest).name
             for file in folder.glob(f"{name}.*"):
                 shutil.copy(file, own)
-            tf.compat.v1.train.update_checkpoint_state(own, name)
-        training.train_to(pathlib.Path(own), now.steps, now.done, parts, options, settings, [hook])
+            tf.compat.v1.train.update_checkpoint_state(str(own), name)
+        training.train_to(own, now.steps, now.done, parts, options, settings, [hook])
     return now._replace(done=now.steps)

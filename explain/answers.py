@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
     texts: tuple[explainer_lib.Text, ...]
     methods: tuple[str, ...]
-    target: str | int = "predicted"
+    target: targets.Target = "predicted"
     layer: int | None = None
 
 
@@ -90,7 +90,7 @@ class Answers:
         """Build every graph, so that no question waits for one."""
         self.records(Question(("a text",), tuple(self.methods), layer=0))
 
-    def check_target(self, target: str | int) -> None:
+    def check_target(self, target: targets.Target) -> None:
         """Refuse a target that no text could have.
 
         Raises:

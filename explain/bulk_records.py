@@ -1,14 +1,14 @@
 """Records of data files as they stand, each with its place: separated rows, JSON lines, TFRecords.
 
-Separated files with a header and JSON lines mean what they mean to `bert.tables`, but a record that is wrong says why
-and the next one follows. Each kind may be packed as .gz. Leaves to others: what the cells mean (`bulk_rows`).
+Separated files with a header and JSON lines mean what they mean to `bert.tables`, but a record that is wrong, or longer
+than a row may be there, says why and the next one follows. Each kind may be packed as .gz. Leaves to others: what the
+cells mean (`bulk_rows`).
 """
 
 import collections
 import csv
 import gzip
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ TFRECORDS = (".tfrecord", ".tfrecords", ".tf_record")
 SUFFIXES = (*SEPARATORS, ".jsonl", *TFRECORDS)
 
 _TFRECORD_FRAME = 16  # bytes of length and checksums around each record
-_LONGEST_QUOTED = 2**24  # bytes of one row; a quote that is open for longer never closes
+_SKIPPED_AT_ONCE = 2**20  # bytes of a line that is too long
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -92,8 +92,8 @@ def read(file: File, suffix: str, start: Start) -> Iterator[Record]:
     """Yield the records of an opened file from a start on, blank lines too."""
     file.seek(start.offset)
     if suffix not in SEPARATORS:
-        for number, raw in enumerate(file, start.line):
-            yield _json_record(number, raw)
+        for number, found in enumerate(iter(lambda: _next_line(file), _END), start.line):
+            yield _json_record(number, found)
         return
     line, header = start.line, start.header
     for cells, size, lines, reason in _quoted(file, SEPARATORS[suffix]):
@@ -152,6 +152,33 @@ def decoded(raw: bytes, what: str) -> str:
         raise ValueError(f"{what} must be UTF-8 text, got byte {raw[error.start]:#04x}") from None
 
 
+class _Line(NamedTuple):
+    """A line, and its bytes in the file; `raw` is empty where they are more than a row may have."""
+
+    raw: bytes
+    size: int
+
+
+_END = _Line(b"", 0)
+
+
+def _next_line(file: File) -> _Line:
+    raw = file.readline(tables.LONGEST_ROW + 1)
+    size = len(raw)
+    if size <= tables.LONGEST_ROW:
+        return _Line(raw, size)
+    while raw and not raw.endswith(b"\n"):
+        raw = file.readline(_SKIPPED_AT_ONCE)
+        size += len(raw)
+    return _Line(b"", size)
+
+
+def _too_long(size: int) -> str:
+    """Say what is wrong with a row of so many bytes; nothing where it is not too long."""
+    most = tables.LONGEST_ROW
+    return f"must have at most {most:,} bytes, got {size:,}; shorten it" if size > most else ""
+
+
 class _Lines:
     """Lines for a csv reader, a character a byte; those after a bad row's first are read again, as rows of their own.
 
@@ -160,34 +187,34 @@ class _Lines:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._waiting: collections.deque[bytes] = collections.deque()
-        self._taken: list[bytes] = []
-        self._size = 0
+        self._waiting: collections.deque[_Line] = collections.deque()
+        self._taken: list[_Line] = []
+        self.size = 0  # bytes of the row so far
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if self._size > _LONGEST_QUOTED:
+        if self.size > tables.LONGEST_ROW:  # a quote that is open for longer never closes
             raise StopIteration
-        line = self._waiting.popleft() if self._waiting else self._file.readline()
-        if not line:
+        line = self._waiting.popleft() if self._waiting else _next_line(self._file)
+        if line == _END:
             raise StopIteration
         self._taken.append(line)
-        self._size += len(line)
-        return line.decode("latin-1")
+        self.size += line.size
+        return line.raw.decode("latin-1")
 
     def forget(self) -> tuple[int, int]:
         """Begin another row; return the bytes and lines of the last."""
-        told = self._size, len(self._taken)
-        self._taken, self._size = [], 0
+        told = self.size, len(self._taken)
+        self._taken, self.size = [], 0
         return told
 
     def put_back(self) -> None:
         """Keep only the first line of the row."""
         self._waiting.extendleft(reversed(self._taken[1:]))
         del self._taken[1:]
-        self._size = sum(map(len, self._taken))
+        self.size = sum(line.size for line in self._taken)
 
 
 def _quoted(file: File, separator: str) -> Iterator[tuple[list[str], int, int, str]]:
@@ -210,30 +237,19 @@ def _quoted(file: File, separator: str) -> Iterator[tuple[list[str], int, int, s
             )
         finally:
             csv.field_size_limit(limit)
+        if too_long := _too_long(lines.size):  # to the csv reader it may be a sound one
+            cells, reason = [], too_long
         yield cells, *lines.forget(), reason
 
 
-def _json_record(line: int, raw: bytes) -> Record:
+def _json_record(number: int, line: _Line) -> Record:
+    if too_long := _too_long(line.size):
+        return Record(number, line.size, None, too_long)
     try:
-        text = decoded(raw, "the line").removesuffix("\n").removesuffix("\r")
-        if not text:
-            return Record(line, len(raw), None)
-        found = json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        told = f"must be one JSON object whose keys differ, got a line the JSON reader refuses ({error!s:.200})"
-        return Record(line, len(raw), None, told)
-    if not isinstance(found, dict):
-        told = f'must be a JSON object such as {{"text": "..."}}, got {text!r:.40}'
-        return Record(line, len(raw), None, told)
-    return Record(line, len(raw), found)
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((repeated, _),) = collections.Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{repeated!r:.80} more than once")
-    return found
+        text = decoded(line.raw, "the line").removesuffix("\n").removesuffix("\r")
+        return Record(number, line.size, tables.json_object(text) if text else None)
+    except ValueError as error:
+        return Record(number, line.size, None, str(error))
 
 
 def _example(number: int, raw: bytes) -> Record:

@@ -112,14 +112,14 @@ class Explainer:
     def __call__(
         self,
         texts: Sequence[Text],
-        target: str | int = "predicted",
+        target: targets.Target = "predicted",
         score: attribution.ScoreKind = "logit",
         labels: Sequence[str | int | None] | None = None,
     ) -> list[explanation.Explanation]:
         """Explain texts or pairs: one record a text and method, in that order; for all classes, one a class too.
 
         Args:
-          target: "predicted", "gold", "all", a label, a class index, or a contrast `a-b`: what speaks for a against b.
+          target: "predicted", "gold", "all", a label, an index, or a contrast `a-b` or (a, b), for a and against b.
           score: what is explained of the target.
           labels: true labels, or class indices, of the texts; "gold" needs them.
 
@@ -133,7 +133,7 @@ class Explainer:
         self,
         texts: Sequence[Text],
         first: int,
-        target: str | int,
+        target: targets.Target,
         score: attribution.ScoreKind,
         labels: Sequence[str | int | None] | None,
     ) -> list[explanation.Explanation]:
@@ -167,7 +167,7 @@ class Explainer:
     def stream(
         self,
         texts: Iterable[Text],
-        target: str | int = "predicted",
+        target: targets.Target = "predicted",
         score: attribution.ScoreKind = "logit",
         *,
         texts_at_once: int = 256,

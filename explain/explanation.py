@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bert import features
-
 
 Check: TypeAlias = bool | int | float | str
 Setting: TypeAlias = "bool | int | float | str | Sequence[Setting] | Mapping[str, Setting] | None"
@@ -187,7 +187,7 @@ def read_jsonl(path: files.Path) -> Iterator[Explanation]:
       FileNotFoundError: the file is not there.
       ValueError: a line is no record; the message names file and line.
     """
-    for number, line in tables.read_lines(path):
+    for number, line in tables.read_lines(path, of_any_length=True):
         yield _record(line, f"{path}:{number}")
 
 
@@ -217,19 +217,18 @@ def load_npz(path: files.Path) -> list[Explanation]:
 
     Raises:
       FileNotFoundError: the file is not there.
-      ValueError: the file is another's, or its arrays do not fit its records.
+      ValueError: the file is another's or damaged, or its arrays do not fit its records.
     """
     with open(path, "rb") as file:
-        is_zip = zipfile.is_zipfile(file)
-    members = {}
-    if is_zip:
-        with np.load(path, allow_pickle=False) as archive:
-            members = {name: archive[name] for name in ("records", *_ARRAYS) if name in archive}
-    if len(members) != len(_ARRAYS) + 1:
-        raise ValueError(f"{path} must be a file that save_npz wrote, got another; save it again")
-    lines = members.pop("records").tobytes().decode("utf-8").split("\n")[:-1]
-    numbered = enumerate(lines, start=1)
-    records = [_record(line, f"{path}: record {number}", members) for number, line in numbered]
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                members = {name: archive[name] for name in _ARRAYS}
+                lines = archive["records"].tobytes().decode("utf-8").split("\n")[:-1]
+        except (*_NO_NPZ, OSError, zipfile.BadZipFile, zlib.error):  # by which byte is wrong
+            raise ValueError(
+                f"{path} must be a file that save_npz wrote, got another or a damaged one; save it again"
+            ) from None
+    records = [_record(line, f"{path}: record {i}", members) for i, line in enumerate(lines, 1)]
     if left := [name for name, values in members.items() if values.size]:
         raise ValueError(
             f"{path}: {left[0]} must hold the numbers of its {len(records)} records, got more"
@@ -254,6 +253,7 @@ def to_frame(records: Iterable[Explanation]) -> pd.DataFrame:
 
 
 _ARRAYS = ("scores", "token_scores", "probabilities", "attention", "layer_scores")
+_NO_NPZ = (AttributeError, EOFError, KeyError, MemoryError, RuntimeError, TypeError, ValueError)
 _ALIGNED = {"scores": "words", "token_scores": "tokens", "probabilities": "labels"}
 _KEYS = [field.name for field in dataclasses.fields(Explanation)]
 
@@ -303,7 +303,7 @@ def _record(
         for name in (name for name in _ARRAYS if fields[name] is not None):
             value = fields[name]
             fields[name] = _taken(members, name, value) if members else _array(value)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(
             f"{where}: must be a saved explanation, got a field that is none ({error})"
         ) from None

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from bert import alterations
 from bert import checkpoints
+from bert import checksums
 from bert import classifier
 from bert import config as config_lib
 from bert import datasets
@@ -272,7 +273,8 @@ def load_bert_model(
     Raises:
       TypeError: `attn_processor_fn` is not callable.
       FileNotFoundError: no checkpoint, or no config beside it.
-      ValueError: `output_dir` holds another checkpoint than `init_checkpoint`.
+      ValueError: `output_dir` holds another checkpoint than `init_checkpoint`, or a file beside the checkpoint has
+        changed since the training wrote it.
 
     Source: hsm207/bert_attn_viz, explain/model.py.
     """
@@ -283,6 +285,7 @@ def load_bert_model(
     bound = methods_lib.bind(methods, method_options)
     checkpoint = _checkpoint(output_dir, init_checkpoint)
     folder = pathlib.Path(checkpoint).parent
+    checksums.require_unchanged(folder)
     if bound:
         vocab = tokenization.load_vocab(folder / config_lib.VOCAB_FILE)
         extras += (attribution_extra(bound, features_lib.SpecialIds.of(vocab)),)

@@ -1,21 +1,24 @@
 """The local app over HTTP: a page that explains what is typed, and TensorFlow Serving's REST form.
 
 Nothing is kept between requests and no file is read or written for one: what a request says reaches the tokenizer and
-templates that escape it, nothing else. The model answers one question at a time, the others wait. Leaves to others:
-binding an address (`scripts/app.py`), the answers (`answers`), the report (`views`), the REST form's JSON (`rest`).
+templates that escape it, nothing else. Leaves to others: binding an address (`scripts/app.py`), the answers (`answers`)
+and who waits for them (`turns`), the report (`views`), the REST form's JSON (`rest`).
 """
 
 import asyncio
-import concurrent.futures
 import dataclasses
 import functools
 import ipaddress
+import logging
 import re
+import socket
+import traceback
 import urllib.parse
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import fastapi
+import uvicorn
 from fastapi import responses
 from starlette import exceptions
 from starlette import requests
@@ -26,6 +29,7 @@ from explain import form as form_lib
 from explain import highlight
 from explain import palette
 from explain import rest
+from explain import turns as turns_lib
 from explain import views
 
 _TITLE = "Why this answer?"
@@ -42,6 +46,7 @@ _STYLES = "style-src 'unsafe-inline'; img-src data:"
 # Of the report, whose head comes before anything a user wrote: a page in a frame runs under its parent's policy too.
 _REPORTS_SCRIPTS = re.compile(r"""content="default-src 'none'; (script-src '[^'"]*')""")
 _Answer = TypeVar("_Answer")
+_log = logging.getLogger(__name__)
 _LONGEST_LINE = 300  # characters of a message
 
 
@@ -90,7 +95,22 @@ def create_app(
     app.middleware("http")(site.guard)
     app.add_exception_handler(exceptions.HTTPException, site.refused)
     app.add_exception_handler(Exception, site.failed)
+    app.state.turns = site.turns
     return app
+
+
+class Server(uvicorn.Server):
+    """Stops without waiting for an answer that is being computed."""
+
+    def __init__(self, config: uvicorn.Config, turns: turns_lib.Turns) -> None:
+        """Take the turns of the app that is served, its `state.turns`."""
+        super().__init__(config)
+        self._turns = turns
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell all who wait that there will be no answer, and close."""
+        self._turns.end()
+        await super().shutdown(sockets)
 
 
 class _Site:
@@ -101,7 +121,7 @@ class _Site:
     ) -> None:
         self._answers, self._name, self._limits = answers, name, limits
         self._hosts = {host.lower() for host in hosts}  # as a request's is read
-        self._turns, self._waiting = concurrent.futures.ThreadPoolExecutor(1), 0
+        self.turns = turns_lib.Turns(limits.waiting, limits.timeout_s)
         self._first = form_lib.Form(
             methods=tuple(answers.methods[:1]), layer=str(answers.layers - 1)
         )
@@ -199,20 +219,15 @@ class _Site:
 
     async def _turn(self, function: Callable[..., _Answer], *arguments: object) -> _Answer:
         """Return what a function of the model says, when its turn has come."""
-        if self._waiting >= self._limits.waiting:
-            raise fastapi.HTTPException(503, "too many requests are waiting; try again later")
-        self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            turn = loop.run_in_executor(self._turns, functools.partial(function, *arguments))
-            return await asyncio.wait_for(turn, self._limits.timeout_s)
-        except TimeoutError:
-            told = f"no answer within {self._limits.timeout_s:g} seconds; ask for less, or later"
-            raise fastapi.HTTPException(503, told) from None
-        except ValueError as error:  # what only the model can tell is wrong with a question
+            return await self.turns.take(functools.partial(function, *arguments))
+        except turns_lib.NoAnswerError as error:
+            raise fastapi.HTTPException(503, str(error)) from None
+        except ValueError as error:
+            # what only the model can tell is wrong, or a fault of a method; its message may hold what a user wrote
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            _log.warning("answered 400: %s at %s:%s", type(error).__name__, at.filename, at.lineno)
             raise fastapi.HTTPException(400, str(error)) from None
-        finally:
-            self._waiting -= 1
 
     def _question(self, form: form_lib.Form) -> answers_lib.Question:
         if not form.texts:
@@ -230,7 +245,7 @@ class _Site:
             raise fastapi.HTTPException(400, told)
         if not methods and not form.layer:
             raise fastapi.HTTPException(400, "there must be a method or a layer; choose one")
-        target = f"{form.target}-{form.against}" if form.against else form.target
+        target = (form.target, form.against) if form.against else form.target
         try:
             self._answers.check_target(target)
         except ValueError as error:
@@ -318,23 +333,11 @@ def _download(name: str, kind: str, content: bytes | str) -> fastapi.Response:
     return fastapi.Response(content, media_type=kind, headers=disposition)
 
 
-class _Compared(NamedTuple):
-    """A class's probability for two texts."""
-
-    label: str
-    first: float
-    second: float
-
-
-def _comparison(records: Sequence[explanation.Explanation]) -> list[_Compared]:
-    """Return what the model says of two texts, class by class; nothing where there is one."""
+def _comparison(records: Sequence[explanation.Explanation]) -> list[tuple[str, float, float]]:
+    """Return each class's label and probability for two texts; nothing where there is one."""
     of_text = {record.guid: record for record in records}
     if len(of_text) != 2:
         return []
     one, two = of_text.values()
-    return [
-        _Compared(*row)
-        for row in zip(
-            one.labels, one.probabilities.tolist(), two.probabilities.tolist(), strict=True
-        )
-    ]
+    probabilities = one.probabilities.tolist(), two.probabilities.tolist()
+    return list(zip(one.labels, *probabilities, strict=True))

@@ -1,8 +1,12 @@
 """Which class of a text is explained: by its name, its index, the model's answer, the truth, or against another."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+
+Target: TypeAlias = str | int | tuple[str | int, str | int]
+"""A class by its name or index, a word, or a contrast: "a-b" or, where that is a label too, ("a", "b")."""
 
 
 class Targets:
@@ -40,11 +44,12 @@ class Targets:
             f"{len(self._labels) - 1}; got {label!r}"
         )
 
-    def needs_prediction(self, target: str | int) -> bool:
+    def needs_prediction(self, target: Target) -> bool:
         """Tell whether a contrast names the predicted class, which the caller has to find first."""
-        return _is_contrast(target) and "predicted" in str(target)
+        name, against = self._parts(target)
+        return against is not None and "predicted" in (name, against)
 
-    def pairs(self, target: str | int, gold: int | None, predicted: int) -> list[tuple[int, int]]:
+    def pairs(self, target: Target, gold: int | None, predicted: int) -> list[tuple[int, int]]:
         """Return the (class, contrast) pairs that one text is explained for; -1 is the predicted one, or no contrast.
 
         Raises:
@@ -67,21 +72,26 @@ class Targets:
                 raise ValueError("target 'gold' needs the true label of every text; give labels")
             return gold
 
-        if _is_contrast(target) and target not in self._labels:
+        name, against = self._parts(target)
+        if against is None:
+            return [(find(name), -1)]
+        first, second = find(name), find(against)
+        if first == second:
+            asked = f"{name}-{against}"
+            raise ValueError(
+                f"a contrast must be of two classes, but {asked!r} is one for some text"
+            )
+        return [(first, second)]
+
+    def _parts(self, target: Target) -> tuple[str | int, str | int | None]:
+        """Return the class that is asked about, and the one that a contrast takes off it."""
+        if isinstance(target, tuple):
+            return target
+        if isinstance(target, str) and target not in self._labels:
             names = {*self._labels, "predicted", "gold"}
-            parts = str(target).split("-")
+            parts = target.split("-")
             for cut in range(1, len(parts)):  # a label may hold a hyphen itself
                 pair = "-".join(parts[:cut]), "-".join(parts[cut:])
                 if names.issuperset(pair):
-                    return [_two(find(pair[0]), find(pair[1]), str(target))]
-        return [(find(target), -1)]
-
-
-def _two(first: int, second: int, target: str) -> tuple[int, int]:
-    if first == second:
-        raise ValueError(f"a contrast must be of two classes, but {target!r} is one for some text")
-    return first, second
-
-
-def _is_contrast(target: str | int) -> bool:
-    return isinstance(target, str) and "-" in target
+                    return pair
+        return target, None

@@ -3,9 +3,9 @@
     python scripts/app.py --model_dir out/demo
     python scripts/app.py --model_dir out/demo --port 8080 --methods integrated_gradients,occlusion
 
-It prints its address when the model is warm; Ctrl-C stops it. The same address answers TensorFlow Serving's REST form:
-GET /v1/models/<name> and POST /v1/models/<name>:predict, where the name is the folder's. Needs
-`pip install -r requirements-serve.txt`.
+It prints its address when the model is warm; Ctrl-C stops it, and who waits for an answer is told so. The same address
+answers TensorFlow Serving's REST form: GET /v1/models/<name> and POST /v1/models/<name>:predict, where the name is the
+folder's. Needs `pip install -r requirements-serve.txt`.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def main(options: argparse.Namespace) -> None:
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):  # it raises Ctrl-C again when all is closed
-            uvicorn.Server(config).run([address])
+            server.Server(config, app.state.turns).run([address])
         _log.info("app.py: stopped")
 
 
@@ -157,4 +157,6 @@ def cli_main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli_main())
+    status = cli_main()
+    sys.stdout.flush()
+    os._exit(status)  # nothing stops a graph that runs, and Python would wait for its answer

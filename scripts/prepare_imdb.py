@@ -9,7 +9,6 @@ training set becomes dev.tsv; `--dev_fraction=0` leaves all 25,000 in train.tsv 
 """
 
 import argparse
-import gzip
 import json
 import pathlib
 import random
@@ -23,6 +22,7 @@ import pooch
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from bert import files
+from bert import tables
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
@@ -55,10 +55,8 @@ def from_archive(archive: pathlib.Path, split: str) -> Iterator[Row]:
 def from_jsonl(folder: pathlib.Path, split: str) -> Iterator[Row]:
     """Yield (id, label, text) of `<split>*.jsonl` or `<split>*.jsonl.gz`, whose lines have those keys."""
     for path in sorted(folder.glob(f"{split}*.jsonl*")):
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                yield _json_row(f"{path}:{number}", line, f"{path.name}-{number}")
+        for number, line in tables.read_lines(path):
+            yield _json_row(f"{path}:{number}", line, f"{path.name}-{number}")
 
 
 def _json_row(where: str, line: str, default_id: str) -> Row:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from concurrent import futures
 
 import httpx2
 import pytest
@@ -54,7 +55,7 @@ def test_it_says_where_it_is_when_it_answers(started):
         assert b"AVAILABLE" in response.read()
 
 
-def test_two_hundred_who_ask_at_once_are_all_answered(started):
+def test_two_hundred_who_ask_at_once_are_all_answered(started, record_property):
     _, address = started
     words = classifier_folder.WORDS
 
@@ -73,6 +74,9 @@ def test_two_hundred_who_ask_at_once_are_all_answered(started):
 
     found = asyncio.run(ask_all())
     assert [response.status_code for _, response in found] == [200] * AT_ONCE
+    waited = sorted(response.elapsed.total_seconds() for _, response in found)
+    for percent in (50, 95):  # in the file that --junitxml asks for
+        record_property(f"p{percent} in seconds", waited[AT_ONCE * percent // 100])
     for number, (text, response) in enumerate(found):  # each its own answer
         if number % 4:
             (row,) = response.json()["predictions"]
@@ -98,6 +102,58 @@ def test_ctrl_c_ends_it_well_in_one_line(started):  # the last one to use it
     assert [line for line in logged.splitlines() if "Invalid HTTP" not in line] == [
         "app.py: stopped"
     ]
+
+
+SLOW = """
+import os
+import sys
+import time
+
+import tensorflow as tf
+
+
+def stalled(scores):
+    if os.path.exists("stall"):
+        print("asked", file=sys.stderr, flush=True)
+        time.sleep(3600)
+    return scores
+
+
+def slow(question):
+    scores = tf.reduce_sum(question.outputs.word_embeddings, axis=-1)
+    made = tf.py_function(stalled, [scores], scores.dtype)
+    made.set_shape(scores.shape)
+    return made
+"""
+
+
+def test_ctrl_c_does_not_wait_for_an_answer_and_who_waits_is_told(trained, tmp_path):
+    (tmp_path / "mine.py").write_text(SLOW)
+    app_of_mine = [ROOT / "scripts" / "app.py", "--port=0", "--methods=mine:slow"]
+    process = subprocess.Popen(
+        [sys.executable, *app_of_mine, f"--model_dir={trained}"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = process.stdout.readline().split()[0]
+        (tmp_path / "stall").touch()
+        with futures.ThreadPoolExecutor(1) as client:
+            body = {"instances": ["so fine"]}
+            answer = client.submit(
+                httpx2.post, f"{address}v1/models/tiny:predict", json=body, timeout=60
+            )
+            assert process.stderr.readline() == "asked\n"
+            process.send_signal(signal.SIGINT)
+            response = answer.result()
+        printed, logged = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (response.status_code, response.json()) == (503, {"error": "the app was stopped"})
+    assert (process.returncode, printed, logged) == (0, "", "app.py: stopped\n")
 
 
 def test_a_port_in_use_is_one_line(trained, caplog):

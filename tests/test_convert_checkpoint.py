@@ -185,7 +185,7 @@ def test_a_whole_folder_is_written_without_its_optimiser(trained, tmp_path, caps
     assert parts.labels == ["no", "yes", "maybe"]
     assert_equal(read(parts.init_checkpoint), without_optimiser(trained))
     assert convert_checkpoint.main(arguments) == 1
-    assert "output_dir must be new or an empty folder" in capsys.readouterr().err
+    assert "must be a new or an empty folder, but is a file or holds" in capsys.readouterr().err
 
 
 def test_pytorchs_form_is_a_state_dict(tiny_release, tmp_path, monkeypatch):

@@ -45,8 +45,20 @@ def alone(command, tmp_path_factory):
     return output
 
 
-def test_two_processes_train_what_one_does_and_the_chief_alone_writes(alone, command, tmp_path):
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder for temporary files of the processes that a test starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def test_two_processes_train_what_one_does_and_the_chief_alone_writes(
+    alone, command, tmp_path, temporary
+):
     output = tmp_path / "out"
+    (temporary / "bert-worker-killed" / "files").mkdir(parents=True)
     cluster = clusters.Cluster(command(output, "--do_eval", "--do_predict"), 2, tmp_path / "logs")
     assert cluster.end() == [0, 0], cluster.told(0) + cluster.told(1)
     loss, weight = clusters.differences(output, alone)
@@ -63,11 +75,12 @@ def test_two_processes_train_what_one_does_and_the_chief_alone_writes(alone, com
     for index in range(2):
         assert "Traceback" not in cluster.told(index)
         assert "step 80 of 80" in cluster.told(index)
+    assert not list(temporary.glob("bert-worker-*"))
 
 
 @pytest.mark.slow
 def test_a_cluster_that_lost_a_worker_and_then_its_chief_ends_as_one_that_lost_none(
-    alone, command, tmp_path
+    alone, command, tmp_path, temporary
 ):
     output, done = tmp_path / "out", 0
     for victim, other in ((1, 0), (0, 1)):
@@ -80,6 +93,7 @@ def test_a_cluster_that_lost_a_worker_and_then_its_chief_ends_as_one_that_lost_n
         cluster.processes[victim].send_signal(signal.SIGKILL)
         statuses = cluster.end()
         assert (statuses[victim], statuses[other]) == (-signal.SIGKILL, 1), cluster.told(other)
+        assert len(list(temporary.glob("bert-worker-*"))) == victim  # the chief has none
         *_, last = cluster.told(other).splitlines()
         assert "a process of the cluster is gone; start all of them again" in last
         if done:
@@ -93,6 +107,7 @@ def test_a_cluster_that_lost_a_worker_and_then_its_chief_ends_as_one_that_lost_n
         assert f"going on from step {done} in" in cluster.told(index)
     loss, weight = clusters.differences(output, alone)
     assert max(loss, weight) < 1e-5
+    assert not list(temporary.glob("bert-worker-*"))
 
 
 @pytest.mark.parametrize(

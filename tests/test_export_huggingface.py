@@ -73,5 +73,5 @@ def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.json").write_text("mine")
     assert export_huggingface.main(arguments(folder, tmp_path / "out")) == 1
-    assert "must be new or an empty folder" in capsys.readouterr().err
+    assert "must be a new or an empty folder" in capsys.readouterr().err
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]

@@ -61,8 +61,10 @@ def test_what_is_wrong_is_told_in_one_line(trained, tmp_path, caplog, arguments,
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path):
+def test_a_folder_that_holds_something_is_left_alone_and_named(trained, tmp_path, caplog):
     (tmp_path / "mine").write_text("mine")
     command = [f"--model_dir={trained}", f"--output={tmp_path}", "--no_text"]
     assert export_model.cli_main(command) == 1
+    assert f"export_model.py: {tmp_path} must be a new or an empty folder" in caplog.text
+    assert "output_dir" not in caplog.text  # which is no flag of this command
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

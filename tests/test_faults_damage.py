@@ -7,6 +7,9 @@ import pytest
 
 import run_classifier
 from bert import checkpoints
+from bert import estimator
+from bert import features
+from bert import model_folder
 from explain import model
 from scripts import explain_file
 from tests import conftest
@@ -118,6 +121,31 @@ def test_a_damaged_file_is_named_in_one_line_and_gives_no_results(
 def test_a_damaged_file_is_an_error_for_programs_too(name, damage, damaged):
     with pytest.raises(ValueError, match=FILES[name]):
         model.load_explainer(damaged(name, damage), ("random",))(["the film was fine."])
+
+
+@pytest.mark.parametrize("damage", [cut, flip, emptied], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", ["vocab.txt", "bert_config.json", "classifier_config.json"])
+def test_an_estimator_is_not_made_beside_a_damaged_file(name, damage, damaged, tmp_path):
+    folder = damaged(name, damage)
+    told = rf"must hold what its training wrote, but sha256 of {name} must be \w+, got"
+    with pytest.raises(ValueError, match=told):
+        model.load_bert_model(folder)
+    given = folder / "bert_config.json", folder / CHECKPOINT
+    with pytest.raises(ValueError, match=told):
+        model.load_bert_model(tmp_path / "of_its_own", *given)
+
+
+def test_an_estimator_does_not_begin_anew_where_the_newest_checkpoint_is_not_found(damaged, sound):
+    parts = model_folder.load(sound)
+    folder = damaged("checkpoint", lambda data: data.replace(b"ckpt-7", b"ckpt-8"))
+    told = r"checkpoint must name a checkpoint of its folder, but is damaged or names one that"
+    for to_train in (True, False):
+        with pytest.raises(ValueError, match=told):
+            estimator.model_of(parts, folder, to_train=to_train)
+    asked = estimator.build_estimator(folder, estimator.model_of(parts, sound))
+    row = features.InputFeatures([2, 5, 3], [1, 1, 1], [0, 0, 0], 0)
+    with pytest.raises(ValueError, match=told):
+        next(asked.predict(run_classifier.input_fn_builder([row], 3, False, False)))
 
 
 def test_a_file_that_its_owner_has_changed_is_read_once_the_checksums_are_gone(

@@ -249,6 +249,7 @@ def test_a_users_class_goes_before_their_files_and_these_before_a_task():
         ("squad", None, r"got 'squad'; give files of your own with --train_file"),
         (None, "no.such:Thing", r"must be importable as package.module:name, got 'no.such:Thing'"),
         (None, "csv", r"must be importable as package.module:name"),
+        (None, ".here:Thing", r"must be importable as package.module:name, got '.here:Thing'"),
         (None, "csv:reader", r"must be a subclass of bert.datasets.DataProcessor"),
     ],
 )

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import re
+import tracemalloc
 
 import hypothesis
 import pytest
@@ -152,7 +153,7 @@ class CountedLines(io.BytesIO):
 def test_a_quote_that_never_closes_costs_its_row_and_no_more_memory_than_a_row_may_have(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(bulk_records, "_LONGEST_QUOTED", 40)
+    monkeypatch.setattr(tables, "LONGEST_ROW", 40)
     rows = [b'"open\n', *(b"row %d\n" % number for number in range(30)), b'"z"\n']
     found = read(write(tmp_path, "a.csv", b"text\n" + b"".join(rows)), 7)
     assert [row.line for row in found] == list(range(2, 34))
@@ -161,6 +162,67 @@ def test_a_quote_that_never_closes_costs_its_row_and_no_more_memory_than_a_row_m
     file = CountedLines(b'"open\n' + b"row\n" * 99)
     next(bulk_records.read(file, ".csv", bulk_records.Start(0, 1, ["text"])))
     assert file.lines < 20  # 41 bytes
+
+
+LONG_ROWS = (
+    b"a\n"
+    + b"x" * 40  # 41 bytes with its end, one too many
+    + b'\n"'
+    + b"x" * 50
+    + b'"\nb\n"'
+    + b"p" * 28  # two lines of 30 and 12 bytes, closed well
+    + b"\n"
+    + b"q" * 10
+    + b'"\n"'
+    + b"r" * 30  # two lines of 32 and 8 bytes, which is just short enough
+    + b'\nsssss"\n\n'
+    + b"y" * 99
+)
+LONG_JSON = b'{"text": "a"}\n' + b"z" * 99 + b'\n{"text": "' + b"b" * 27 + b'"}\n' + b"z" * 41
+
+
+@pytest.mark.parametrize("records", [1, 2, 100])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_a_row_that_is_too_long_costs_no_other(tmp_path, monkeypatch, records, packed):
+    monkeypatch.setattr(tables, "LONGEST_ROW", 40)
+    found = read(write(tmp_path, f"a.csv{packed}", b"text\n" + LONG_ROWS), records)
+    told = {row.line: getattr(row, "text", None) or row.reason for row in found}
+    bound = "must have at most 40 bytes, got "
+    assert told == {
+        2: "a",
+        3: f"{bound}41; shorten it",
+        4: f"{bound}53; shorten it",
+        5: "b",
+        6: f"{bound}42; shorten it",
+        8: "r" * 30 + "\nsssss",
+        11: f"{bound}99; shorten it",
+    }
+    found = read(write(tmp_path, f"a.jsonl{packed}", LONG_JSON), records)
+    told = [(row.line, getattr(row, "text", None) or row.reason) for row in found]
+    assert told == [
+        (1, "a"),
+        (2, f"{bound}100; shorten it"),
+        (3, "b" * 27),
+        (4, f"{bound}41; shorten it"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz"])
+def test_a_line_of_two_hundred_megabytes_is_skipped_and_never_in_memory(tmp_path, name):
+    rows = [b'{"text": "a"}\n', b'{"text": "b"}\n'] if "json" in name else [b"text\na\n", b"b\n"]
+    path = tmp_path / name
+    with gzip.open(path, "wb", 1) as file:
+        file.write(rows[0])
+        for _ in range(200):
+            file.write(bytes(2**20))
+        file.write(b"\n" + rows[1])
+    tracemalloc.start()
+    first, fault, last = read(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (first.text, last.text, last.line) == ("a", "b", fault.line + 1)
+    assert fault.reason == "must have at most 33,554,432 bytes, got 209,715,201; shorten it"
+    assert peak < 3 * tables.LONGEST_ROW
 
 
 def test_pairs_and_labels_come_from_the_columns_that_are_named(tmp_path):

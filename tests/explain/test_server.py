@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from explain import answers as answers_lib
 from explain import attention
 from explain import methods as methods_lib
 from explain import model
@@ -145,6 +146,21 @@ def test_targets_are_the_explainers(client, target, against, expected, tmp_path)
     }
     found = served.saved(client.post("/", data=form | {"answer": "jsonl"}), tmp_path)
     assert [record.target for record in found] == expected
+
+
+def test_two_classes_are_held_against_each_other_where_their_joined_name_is_a_class(
+    tiny_release, tmp_path
+):
+    named = classifier_folder.make(tmp_path / "named", tiny_release, labels=("a", "b", "a-b"))
+    client = served.client_of(answers_lib.Answers(named, ["gradient_x_input"]))
+    form = {"text": served.TEXT, "methods": ["gradient_x_input"], "answer": "jsonl"}
+    explainer = model.load_explainer(named, ["gradient_x_input"])
+    for chosen, target in (({"target": "a-b"}, 2), ({"target": "a", "against": "b"}, ("a", "b"))):
+        (record,) = served.saved(client.post("/", data=form | chosen), tmp_path)
+        (expected,) = explainer([served.TEXT], target)
+        np.testing.assert_allclose(record.scores, expected.scores, atol=1e-6)
+    (first,), (second,) = (explainer([served.TEXT], target) for target in (0, 1))
+    np.testing.assert_allclose(record.scores, first.scores - second.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize(

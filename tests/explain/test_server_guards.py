@@ -249,6 +249,16 @@ def test_a_fault_of_ours_is_told_without_its_inside(caplog):
         served.client_of(served.fake(broken)).post("/", data={"text": "a", "methods": ["one"]})
 
 
+def test_what_a_method_refuses_is_logged_by_its_place_and_without_its_words(caplog):
+    def picky(question):
+        raise ValueError(f"secret of {question.texts[0]}")
+
+    response = served.client_of(served.fake(picky)).post("/", data={"text": "a", "methods": "one"})
+    assert (response.status_code, served.alert_in(response.text)) == (400, "secret of a")
+    (line,) = [r.getMessage() for r in caplog.records if r.name == server.__name__]
+    assert line == f"answered 400: ValueError at {__file__}:{picky.__code__.co_firstlineno + 1}"
+
+
 def test_a_full_queue_and_a_long_wait_are_told(build_record):
     entered, go_on = threading.Event(), threading.Event()
 

@@ -22,6 +22,8 @@ FILM = targets.Targets(["bad", "good", "so-so"])
         ("bad-predicted", [(0, 2)]),
         ("gold-predicted", [(0, 2)]),
         ("so-so-gold", [(2, 0)]),
+        (("good", "so-so"), [(1, 2)]),
+        ((1, "predicted"), [(1, 2)]),
     ],
 )
 def test_a_target_is_a_class_and_what_is_taken_off_it(target, expected):
@@ -37,6 +39,8 @@ def test_the_prediction_that_the_caller_does_not_know_stays_open():
     [
         ("predicted-good", True),
         ("bad-predicted", True),
+        (("predicted", "good"), True),
+        (("good", "bad"), False),
         ("predicted", False),
         ("good-bad", False),
         ("all", False),
@@ -71,6 +75,8 @@ def test_a_label_that_reads_as_an_index_is_the_label():
         ("gold-bad", None, r"^target 'gold' needs the true label"),
         ("bad-bad", 1, r"of two classes, but 'bad-bad' is one for some text"),
         ("predicted-so-so", 1, r"but 'predicted-so-so' is one for some text"),
+        (("bad", "bad"), 1, r"of two classes, but 'bad-bad' is one for some text"),
+        (("good", "neutral"), 1, r"got 'neutral'$"),
     ],
 )
 def test_what_names_no_class_is_refused(target, gold, told):
@@ -84,6 +90,15 @@ def test_a_label_that_is_a_word_of_the_targets_is_asked_for_by_its_index():
         with pytest.raises(ValueError, match=rf"name the class by its index, {index}$"):
             named.pairs(target, gold=1, predicted=1)
         assert named.pairs(index, gold=1, predicted=1) == [(index, -1)]
+
+
+def test_two_classes_are_a_contrast_also_where_their_joined_name_is_a_label():
+    named = targets.Targets(["joy", "sad", "joy-sad", "sad-joy"])
+    assert named.pairs("joy-sad", gold=None, predicted=3) == [(2, -1)]
+    assert named.pairs(("joy", "sad"), gold=None, predicted=3) == [(0, 1)]
+    assert named.pairs("joy-sad-joy", gold=None, predicted=3) == [(0, 3)]
+    assert named.pairs(("joy-sad", "joy"), gold=None, predicted=3) == [(2, 0)]
+    assert not named.needs_prediction("joy-sad")
 
 
 @pytest.mark.parametrize("labels", [["good"], ["good", "bad", "bad"], "xy"])
