@@ -48,7 +48,8 @@ def import_object(path: str, option: str) -> Any:
     module_name, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    # TypeError: of a module whose name begins with a dot
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{option} must be importable as package.module:name, got {path!r} ({error}); run from the folder that "
             "holds the module or put it on PYTHONPATH"

@@ -151,7 +151,10 @@ class ProjectConfig(pydantic.BaseModel):
     def save(self, path: files.Path) -> None:
         """Write every key, so that the file says what a training was."""
         values = self.model_dump(mode="json", exclude_none=True)
-        files.write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        if "\x85" in text:  # PyYAML takes it for the end of a line, which comes back as a space
+            text = yaml.safe_dump(values, sort_keys=False)
+        files.write_text(path, text)
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -291,9 +294,16 @@ def _unknown_methods(values: Mapping[str, Any], methods: Collection[str]) -> Ite
 def _missing_files(values: Mapping[str, Any]) -> Iterator[_Problem]:
     for key in _DATA_PATHS:
         path = values.get(key)
-        if isinstance(path, str) and path and not os.path.isfile(os.path.expanduser(path)):
+        if isinstance(path, str) and path and not _is_file(path):
             where = "" if os.path.isabs(path) else f" in {os.getcwd()}"
             yield key, f"must be a file, got {path!r}, which is not there{where}"
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(os.path.expanduser(path))
+    except ValueError:  # no user's name after the ~ has a NUL or half a character
+        return False
 
 
 def _layers_out_of_range(

@@ -93,7 +93,8 @@ def read_file(path: pathlib.Path) -> Tensors:
 def _read_safetensors(path: pathlib.Path) -> Tensors:
     try:
         tensors = safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
+    # the others: a type, a shape or a number of dimensions that NumPy has not
+    except (safetensors.SafetensorError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path} must be a whole safetensors file, got {error}; fetch it again"
         ) from None

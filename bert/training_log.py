@@ -118,10 +118,10 @@ def curves(model_dir: files.Path) -> dict[str, dict[str, list[tuple[int, float]]
         measure: {name: {} for name in ("train", *_LAST)} for measure in _MEASURES
     }
     for name, file in _LAST.items():
-        results = _results(pathlib.Path(model_dir) / file)
+        step, results = _results(pathlib.Path(model_dir) / file)
         for measure in _MEASURES:
             if (value := results.get(f"eval_{measure}")) is not None:
-                found[measure][name][int(results["global_step"])] = value
+                found[measure][name][step] = value
     for row in read(model_dir):  # last, so that an evaluation in both counts once
         if row.loss is not None:
             found["loss"]["train"][row.step] = row.loss
@@ -134,15 +134,17 @@ def curves(model_dir: files.Path) -> dict[str, dict[str, list[tuple[int, float]]
     }
 
 
-def _results(path: pathlib.Path) -> dict[str, float]:
+def _results(path: pathlib.Path) -> tuple[int, dict[str, float]]:
+    """Return the step of an evaluation and its figures by name; 0 and none where there was no evaluation."""
     if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+        return 0, {}
     try:
-        return {name: float(value) for name, value in (line.split(" = ") for line in lines)}
-    except ValueError:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = {name: float(value) for name, value in (line.split(" = ") for line in lines)}
+        return int(found["global_step"]), found
+    except (KeyError, OverflowError, ValueError):  # no step; an endless one; no number, no text
         raise ValueError(
-            f"{path}: must hold lines as eval_accuracy = 0.9; evaluate again"
+            f"{path}: must hold lines as eval_accuracy = 0.9 and global_step = 100; evaluate again"
         ) from None
 
 

@@ -49,6 +49,11 @@ def read(path: files.Path) -> tuple[dict[str, Any], list[tuple[str, int]]]:
         raise ValueError(f"{path}: must be YAML, got what its reader refuses ({error})") from None
     if node is None or not isinstance(values, dict):
         raise ValueError(f"{path}:1: must hold `key: value` lines, got {values!r:.40}")
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):  # `!!str {=: x}` is a text, but no key of a line
+            raise ValueError(
+                f"{path}:{key.start_mark.line + 1}: a key must be text, got a list or mapping; write `key: value`"
+            )
     keys = [(key.value, key.start_mark.line + 1) for key, _ in node.value]
     return {str(key): value for key, value in values.items()}, keys
 

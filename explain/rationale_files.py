@@ -9,6 +9,7 @@ Sources: DeYoung et al. 2020 (ERASER); Mathew et al. 2021 (HateXplain); their co
 import csv
 import io
 import json
+import lzma
 import os
 import pathlib
 import tarfile
@@ -151,7 +152,7 @@ def _unpacked(archive: pathlib.Path) -> dict[str, bytes]:
                 content = tar.extractfile(member) if member.isfile() else None
                 if content is not None:
                     found[name] = content.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         raise ValueError(
             f"{archive} must be a whole tar archive, got {error}; fetch it again"
         ) from None
@@ -270,9 +271,10 @@ def _numbered(content: bytes, where: str) -> Iterator[tuple[str, str]]:
 
 def _row(where: str, text: str) -> Row:
     try:
-        return _object(json.loads(text), "it", where)
-    except json.JSONDecodeError as error:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets, too
         raise ValueError(f"{where}: must be a JSON object, got {error}; correct the line") from None
+    return _object(value, "it", where)
 
 
 def _text(content: bytes, where: str) -> str:

@@ -1,5 +1,7 @@
 """Checkpoints that lost a byte, or whose process was killed at the worst moment."""
 
+import os
+import pathlib
 import re
 import shutil
 
@@ -9,10 +11,14 @@ import tensorflow as tf
 
 import run_classifier
 from bert import checkpoints
+from bert import checksums
 from bert import failures
 from bert import features
+from bert import files
+from bert import model_folder
 from bert import training_log
 from tests import conftest
+from tests.explain import classifier_folder
 
 VALUES = {
     "bert/kernel": np.arange(35, dtype=np.float32).reshape(5, 7),
@@ -125,6 +131,36 @@ def train(release, data, output, epochs, save_every):
     assert run_classifier.cli_main(command) == 0
 
 
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def die(*_):
+    raise Killed
+
+
+def test_the_file_that_makes_a_checkpoint_appears_last(tmp_path, monkeypatch):
+    replace, seen = os.replace, []
+
+    def watched(source, target):
+        seen.append(pathlib.Path(target).suffix)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    checkpoints.write(tmp_path / "model.ckpt-12", VALUES)
+    assert seen == [".data-00000-of-00001", ".index"]
+
+
+def test_a_folder_that_is_half_written_has_no_checksums(tiny_release, tmp_path, monkeypatch):
+    folder = classifier_folder.make(tmp_path / "trained", tiny_release)
+    parts = model_folder.load(folder)
+    assert (folder / checksums.SUMS).is_file()
+    monkeypatch.setattr(files, "copy", die)
+    with pytest.raises(Killed):
+        parts.save(folder)
+    assert not (folder / checksums.SUMS).exists()
+
+
 def test_a_step_is_in_the_log_before_it_is_in_a_checkpoint(
     tiny_release, tiny_data, tmp_path, monkeypatch
 ):
@@ -171,13 +207,6 @@ def test_a_best_model_is_replaced_whole(tiny_release, tiny_data, tmp_path, monke
     """Killed after the new weights and before the file that names them, the old ones are still read."""
     command = conftest.arguments(tiny_release, tiny_data, tmp_path / "out", "--do_train")
     command += ["--num_train_epochs=0.5", "--eval_every_steps=2", "--best_metric=loss"]
-
-    class Killed(BaseException):
-        """What nothing catches."""
-
-    def die(*_):
-        raise Killed
-
     assert run_classifier.cli_main(command) == 0
     best = tmp_path / "out" / "best"
     step = checkpoints.latest_step(best)

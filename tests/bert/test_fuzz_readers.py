@@ -32,7 +32,7 @@ def rows(path):
 
 def right_rows(data, separator):
     lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator)
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, strict=True)
     header, *cells = (row for row in reader if row)
     return [dict(zip(header, row, strict=True)) for row in cells]
 
@@ -105,6 +105,43 @@ def test_a_good_file_is_read(name, tmp_path):
     (tmp_path / name).write_text(malformed.GOOD[name], newline="")
     read, right = READERS[name]
     assert read(tmp_path / name) == right(malformed.GOOD[name].encode())
+
+
+@pytest.mark.parametrize("name", malformed.GOOD)
+def test_a_good_file_with_a_byte_order_mark_is_read(name, tmp_path):
+    good = malformed.GOOD[name].encode()
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + good)
+    read, right = READERS[name]
+    assert read(tmp_path / name) == right(good)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.jsonl", "[" * 100_000),
+        ("rows.jsonl", '{"a": ' * 100_000),
+        ("bert_config.json", "[" * 100_000),
+        ("bert_config.json", '{"a": ' + "9" * 5000 + "}"),
+        ("classifier_config.json", '{"a": ' * 100_000),
+    ],
+    ids=range(5),
+)
+def test_json_that_its_reader_gives_up_is_named(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"^{tmp_path / name}:.* must be .*JSON"):
+        READERS[name][0](tmp_path / name)
+
+
+def test_a_number_of_a_row_may_have_any_digits(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"a": ' + "9" * 5000 + "}")
+    assert rows(tmp_path / "rows.jsonl") == [{"a": "9" * 5000}]
+
+
+def test_half_a_character_in_json_is_refused_by_its_line(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n{"text": "half \\ud800"}\n')
+    told = r"rows\.jsonl:2: 'text' must be text of whole characters"
+    with pytest.raises(ValueError, match=told):
+        rows(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.timeout(120)
@@ -209,6 +246,7 @@ def test_wrong_types_in_a_hugging_face_folder_name_the_folder(name, tmp_path):
         ("seed: !!bool maybe", "'maybe'"),
         ("seed: 2020-99-99", "month must be in 1..12"),
         ("model: nul \0", "special characters are not allowed"),
+        ("!!str {=: x}: y\nmodel: a", "1: a key must be text, got a list or mapping"),
     ],
     ids=[
         "laughs",
@@ -223,6 +261,7 @@ def test_wrong_types_in_a_hugging_face_folder_name_the_folder(name, tmp_path):
         "bool",
         "date",
         "nul",
+        "key",
     ],
 )
 def test_yaml_that_would_take_hours_or_has_no_value_is_refused_at_once(text, told, tmp_path):
@@ -232,6 +271,24 @@ def test_yaml_that_would_take_hours_or_has_no_value_is_refused_at_once(text, tol
         project_config.read(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("home", [r"~\0", r"~\uD800"])
+def test_a_path_of_nobodys_home_is_a_problem_of_its_key(home, tmp_path):
+    path = tmp_path / "project.yaml"
+    path.write_text(malformed.GOOD["project.yaml"].replace("data/train.csv", f'"{home}"'))
+    told = rf"^{path}:2: data_path: .*\n{path}:2: data_path: must be a file, got '~\\"
+    with pytest.raises(project_config.ConfigError, match=told):
+        project_config.read(path, reads_data=True)
+
+
+@pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "\ufeffé", " 電\n", "\x7f\x80\x9f"])
+def test_a_saved_project_keeps_every_character_of_a_name(name, tmp_path):
+    path = tmp_path / "project.yaml"
+    path.write_text(malformed.GOOD["project.yaml"])
+    project = project_config.read(path).changed(output_dir=name)
+    project.save(path)
+    assert project_config.read(path) == project
 
 
 def test_aliases_that_stay_small_are_followed(tmp_path):

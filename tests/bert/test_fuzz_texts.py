@@ -68,6 +68,10 @@ def check(tokenizer, texts):
         assert all(np.diff(pieces.ends) >= 0)
         assert all((pieces.starts >= 0) & (pieces.starts < pieces.ends))
         assert all(pieces.ends <= len(text))
+        after = [text[end] for end in pieces.ends.tolist() if end < len(text)]
+        drops_accents = tokenizer.basic_tokenizer.strip_accents
+        # an accent that is dropped belongs to the piece before it
+        assert not (drops_accents and any(unicodedata.category(char) == "Mn" for char in after))
         assert len(pieces.ids) or all(map(is_nothing, text))
     pair = texts[0], texts[-1]
     encoding = features.encode(tokenizer, *pair, LENGTH)

@@ -103,6 +103,18 @@ def test_a_damaged_safetensors_file_is_named(tmp_path):
         tensor_files.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "size"), [("F8_E4M3", [8], 8), ("F32", [1] * 41, 4), ("F32", [0, 2**63], 0)]
+)
+def test_what_numpy_has_no_array_for_is_named(tmp_path, kind, shape, size):
+    tensor = {"dtype": kind, "shape": shape, "data_offsets": [0, size]}
+    header = json.dumps({"a": tensor}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    with pytest.raises(ValueError, match=rf"^{path} must be a whole safetensors file, got .+; fetch"):
+        tensor_files.read(tmp_path)
+
+
 def test_a_folder_without_weights_lists_the_legal_names(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"none of model.safetensors, .*model.bin.index.json"
