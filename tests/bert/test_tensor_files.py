@@ -111,7 +111,9 @@ def test_what_numpy_has_no_array_for_is_named(tmp_path, kind, shape, size):
     header = json.dumps({"a": tensor}).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
-    with pytest.raises(ValueError, match=rf"^{path} must be a whole safetensors file, got .+; fetch"):
+    with pytest.raises(
+        ValueError, match=rf"^{path} must be a whole safetensors file, got .+; fetch"
+    ):
         tensor_files.read(tmp_path)
 
 
