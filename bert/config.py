@@ -64,7 +64,10 @@ def _check_pooling(name: str) -> str:
     return name
 
 
-Pooling = Annotated[str, pydantic.AfterValidator(_check_pooling)]
+_Text = Annotated[
+    str, pydantic.Field(min_length=0)
+]  # with a bound, halves of characters are refused
+Pooling = Annotated[_Text, pydantic.AfterValidator(_check_pooling)]
 
 
 class BertConfig(pydantic.BaseModel):
@@ -170,7 +173,7 @@ class ClassifierConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    labels: tuple[str, ...] = ()
+    labels: tuple[_Text, ...] = ()
     do_lower_case: bool = True
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool = True

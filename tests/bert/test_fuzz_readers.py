@@ -133,8 +133,8 @@ def test_json_that_its_reader_gives_up_is_named(name, text, tmp_path):
 
 
 def test_a_number_of_a_row_may_have_any_digits(tmp_path):
-    (tmp_path / "rows.jsonl").write_text('{"a": ' + "9" * 5000 + "}")
-    assert rows(tmp_path / "rows.jsonl") == [{"a": "9" * 5000}]
+    (tmp_path / "rows.jsonl").write_text('{"text": ' + "9" * 5000 + "}")
+    assert rows(tmp_path / "rows.jsonl") == [{"text": "9" * 5000}]
 
 
 def test_half_a_character_in_json_is_refused_by_its_line(tmp_path):
@@ -333,6 +333,14 @@ def test_sizes_that_no_memory_holds_are_refused(change, told, tmp_path):
         ValueError, match=rf"^{path}: 1 problem.*\n  {next(iter(change))}: .*{told}"
     ):
         config_lib.BertConfig.from_json_file(path)
+
+
+@pytest.mark.parametrize("field", ['"labels": ["a", "b\\ud800"]', '"pooling": "a\\ud800:b"'])
+def test_half_a_character_in_a_record_is_refused(field, tmp_path):
+    path = tmp_path / "classifier_config.json"
+    path.write_text(f"{{{field}}}")
+    with pytest.raises(ValueError, match=rf"^{path}: 1 problem.*\n  \w+.*: .*unicode string"):
+        config_lib.ClassifierConfig.load(tmp_path)
 
 
 def test_a_class_named_twice_is_refused(tmp_path):
