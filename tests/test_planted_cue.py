@@ -123,7 +123,7 @@ def test_after_shuffled_labels_no_explanation_beats_chance_and_the_page_says_so(
     rng = np.random.default_rng(4)
     shuffled = [(str(rng.integers(2)), text) for _, text in rows(rng, 300)]
     folder = train(
-        tmp_path, minilm_folder, shuffled, "--learning_rate=2e-5", "--num_train_epochs=1"
+        tmp_path, minilm_folder, shuffled, "--learning_rate=1e-5", "--num_train_epochs=1"
     )
     found = evaluated(folder, "shuffled", "decompx")
     aopc = [row for row in found["rows"] if row["metric"] == "aopc"]
