@@ -13,6 +13,8 @@ from bert import tables
 
 _PIECE = re.compile(r"[()]|[^\s()]+")
 _LABELS = ("0", "1", "2", "3", "4")
+# Every phrase holds its words, so a tree takes the square of its length; the treebank's longest line has 1,657.
+_LONGEST_TREE = 20_000
 
 
 class Phrase(NamedTuple):
@@ -39,8 +41,13 @@ def parse_tree(tree: str) -> list[Phrase]:
     [('So good', 4), ('So', 2), ('good', 3)]
 
     Raises:
-      ValueError: brackets that do not match, or a node that is not a label and then words or nodes.
+      ValueError: brackets that do not match, a node that is not a label and then words or nodes, or more than 20,000
+        characters.
     """
+    if len(tree) > _LONGEST_TREE:
+        raise ValueError(
+            f"a tree must have at most {_LONGEST_TREE:,} characters, got {len(tree):,}; give every tree a line"
+        )
     labels: list[int] = []
     words: list[list[str]] = []
     opened: list[int] = []
