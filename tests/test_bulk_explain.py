@@ -258,7 +258,7 @@ def test_of_five_thousand_reviews_fifty_bad_rows_are_dead_letters_and_the_others
     assert len(texts) == 5000
     lines = [json.dumps({"id": str(n), "text": text}).encode() for n, text in enumerate(texts)]
     bad = {int(place) for place in np.random.default_rng(5).choice(5000, 50, replace=False)}
-    broken = [b"{", b'{"text": "\xff"}', b'{"id": 1}', b"[]", b'{"text": 3}']
+    broken = [b"{", b'{"text": "\xff"}', b'{"id": 1}', b"[]", b'{"text": ["so"]}']
     for place in bad:
         lines[place] = broken[place % len(broken)]
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
