@@ -64,9 +64,8 @@ def _check_pooling(name: str) -> str:
     return name
 
 
-_Text = Annotated[
-    str, pydantic.Field(min_length=0)
-]  # with a bound, halves of characters are refused
+# With a bound, halves of characters are refused.
+_Text = Annotated[str, pydantic.Field(min_length=0)]
 Pooling = Annotated[_Text, pydantic.AfterValidator(_check_pooling)]
 
 

@@ -33,7 +33,7 @@ def run(
 ) -> Iterator[evaluation.Line]:
     """Measure texts and append a line for each to a file, a few texts at a time; yield the lines, old and new.
 
-    A file that is there is gone on with: its texts must be the first of `examples`.
+    A file that is there is gone on with: its texts must be the first of `examples`. One without a text is begun anew.
 
     Args:
       rationales: what people marked, by guid.
@@ -124,7 +124,7 @@ def _go_on(path: pathlib.Path, header: evaluation.Line) -> int:
                 break
             begun = begun or line
             size, count = size + len(line), count + 1
-    if not begun:
+    if count < 1:  # nothing is lost, and what stopped it may be mended in the data
         path.unlink()
         return _go_on(path, header)
     os.truncate(path, size)

@@ -162,6 +162,21 @@ def test_a_file_whose_first_line_was_cut_is_begun_anew(run, examples, tmp_path):
     assert len(path.read_text().splitlines()) == 3
 
 
+def test_a_file_that_a_bad_row_stopped_at_once_is_begun_anew_with_the_mended_data(
+    run, examples, tmp_path
+):
+    path = tmp_path / "lines.jsonl"
+
+    def bad():
+        raise ValueError("rows.tsv:2: label")
+        yield
+
+    with pytest.raises(ValueError, match=r"^rows\.tsv:2: label$"):
+        run(bad(), path, data_sha256="bad")
+    assert len(run(examples[:2], path, data_sha256="mended")) == 2
+    assert json.loads(path.read_text().splitlines()[0])["settings"]["data_sha256"] == "mended"
+
+
 def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tmp_path):
     path = tmp_path / "lines.jsonl"
     run(examples[:2], path, methods=["a"])
