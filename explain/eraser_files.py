@@ -66,6 +66,18 @@ def write_data(
     """Write documents and human rationales as an ERASER data set, adjacent marked tokens as one span.
 
     Raises:
+      ValueError: as `require_documents`.
+    """
+    require_documents(rationales)
+    for item in rationales:
+        files.write_text(pathlib.Path(folder) / "docs" / item.guid, item.text + "\n")
+    _write_lines(pathlib.Path(folder) / f"{split}.jsonl", map(_annotation, rationales))
+
+
+def require_documents(rationales: Iterable[rationales_lib.Rationale]) -> None:
+    """Refuse what `write_data` cannot write.
+
+    Raises:
       ValueError: a guid is no file name, or a token holds white space, so that the scorer would count other tokens.
     """
     for item in rationales:
@@ -77,9 +89,6 @@ def write_data(
             raise ValueError(
                 f"{item.guid}: tokens must be free of white space and not empty; join or split them"
             )
-    for item in rationales:
-        files.write_text(pathlib.Path(folder) / "docs" / item.guid, item.text + "\n")
-    _write_lines(pathlib.Path(folder) / f"{split}.jsonl", map(_annotation, rationales))
 
 
 def write_predictions(path: files.Path, predictions: Iterable[Prediction]) -> None:

@@ -4,7 +4,8 @@ Leaves to others: the measures (`faithfulness`, `rationales`, `robustness`), fil
 lines amount to (`results`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -58,6 +59,22 @@ class Plan(NamedTuple):
     seed: int = 0
     sanity_texts: int = 0
     top_k: rationales_lib.TopK = rationales_lib.TopK(5)
+
+
+def sample(
+    examples: Iterable[datasets.InputExample], seed: int, count: int | None = None
+) -> list[datasets.InputExample]:
+    """Return examples in an order drawn by a seed, the first `count` of it: files are often sorted by class.
+
+    Raises:
+      ValueError: two have one guid.
+    """
+    known = list(examples)
+    for guid, times in collections.Counter(example.guid for example in known).items():
+        if times > 1:
+            raise ValueError(f"every text must have an id of its own, got {guid!r} twice")
+    order = np.random.default_rng(seed).permutation(len(known))
+    return [known[place] for place in order[:count]]
 
 
 def measure(

@@ -43,7 +43,7 @@ def write_tables(results: results_lib.Results, path: pathlib.Path, title: str) -
 
 
 def draw(
-    results: results_lib.Results, lines: pathlib.Path, path: pathlib.Path, labels: Sequence[str]
+    results: results_lib.Results, lines: pathlib.Path, path: pathlib.Path
 ) -> list[pathlib.Path]:
     """Write <path>_<name>.png for each figure that the results allow, and return their paths.
 
@@ -51,7 +51,7 @@ def draw(
       lines: the evaluation's file of lines.
     """
     written = []
-    for name, figure in _figures(results, lines, labels):
+    for name, figure in _figures(results, lines):
         written.append(path.with_name(f"{path.stem}_{name}.png"))
         gallery.save_figure(figure, written[-1])
     return written
@@ -95,7 +95,7 @@ def _predictions(
 
 
 def _figures(
-    results: results_lib.Results, lines: pathlib.Path, labels: Sequence[str]
+    results: results_lib.Results, lines: pathlib.Path
 ) -> Iterator[tuple[str, evaluation_plots.Figure]]:
     for protocol, metric, places, x_label, y_label in _CURVES:
         found = evaluation_files.lines_of(lines, results["texts"])
@@ -127,17 +127,37 @@ def _figures(
     for way, heads in results.get("heads", {}).items():
         means = np.array(heads["mean"])
         yield f"heads_{way}", evaluation_plots.head_importance(means, title=f"Heads, by {way}")
-    found = evaluation_files.lines_of(lines, results["texts"])
-    records = evaluation_files.records(found, labels)
+    yield from _word_figures(results)
+    found = results["agreement"]
+    grid = corpus.Grid(
+        tuple(found["methods"]), np.array(found["spearman"]), np.array(found["texts"])
+    )
     yield (
         "agreement",
         evaluation_plots.correlation_grid(
-            corpus.agreement(records),
-            title="Agreement of methods",
-            meaning="Spearman's rho",
-            counted="texts",
+            grid, title="Agreement of methods", meaning="Spearman's rho", counted="texts"
         ),
     )
+
+
+def _word_figures(results: results_lib.Results) -> Iterator[tuple[str, evaluation_plots.Figure]]:
+    """Yield the words of each class by the first method whose scores have a sign, or the first of all."""
+    if "words" not in results:
+        return
+    methods = sorted(results["words"].items(), key=lambda item: not results["signed"][item[0]])
+    for method, classes in methods[:1]:
+        for index, (name, sides) in enumerate(classes.items()):
+            table = corpus.WordTable(
+                *(
+                    tuple(corpus.WordRow(row["word"], _interval(row, _INTERVAL)) for row in rows)
+                    for rows in sides.values()
+                )
+            )
+            if table.top:
+                yield (
+                    f"words_{index}",
+                    evaluation_plots.word_table(table, title=f"Words of {name}, by {method}"),
+                )
 
 
 def _interval(row: results_lib.Results, names: Sequence[str]) -> statistics.Interval:

@@ -3,9 +3,9 @@
 A protocol is data: which sets of words go, and what is made of the answers that come back. So the sets of all texts,
 methods, protocols and random rankings are asked in one go, each set once.
 
-Words are the units and special tokens stay. A ranking goes by signed score, highest first; ties by position. A share
-of the words is rounded up, as ALTI's code does; ERASER's code leaves it to the user, DecompX's paper does not say.
-A share can thus never be no word at all, and several bins of a short text can be the same set.
+Words are the units and special tokens stay. A ranking goes by signed score, highest first; ties by position. A share of
+the words is rounded up, as ALTI's code does; ERASER's code leaves it to the user, DecompX's paper does not say. So a
+share is never no word at all, and several bins of a short text can be the same set.
 
 Leaves to others: the model (a `Predict` callable), means and intervals over texts (`statistics`).
 
@@ -258,7 +258,9 @@ def _with_only_top(percents: Sequence[int]) -> Sets:
 
 def _top_words_where_right(case: Case, scores: Scores, _: Sequence[int]) -> list[Words]:
     ranking = _ranking(scores)
-    is_right = len(ranking) >= MOST_DELETED_WORDS and np.argmax(case.logits) == case.gold
+    is_right = (
+        len(ranking) >= MOST_DELETED_WORDS and case.target == case.gold == case.logits.argmax()
+    )
     return [frozenset(ranking[:k]) for k in range(MOST_DELETED_WORDS + 1)] if is_right else []
 
 
@@ -318,7 +320,8 @@ def _infidelity(answers: Answers) -> Metrics:
     """Return the mean squared error of score sums as forecasts of the fall of the target's logit.
 
     `infidelity_scaled` is the least that a multiple of the scores reaches, be it a negative one (Captum: normalize):
-    for methods that are not in units of the logit.
+    for methods that are not in units of the logit. Random scores, all above 0, then forecast about what one number for
+    every word does, which a good ranking of scores around 0 may not reach.
     """
     sums, drops = _sums_and_logit_drops(answers)
     squares = float(np.mean(sums**2))

@@ -3,7 +3,10 @@
 Leaves to others: measuring (`evaluation`), tables (`results_page`), pictures (`evaluation_plots`).
 """
 
+import array
+import collections
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -65,22 +68,20 @@ def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -
     Args:
       settings: the file's own; `seed` is the bootstrap's too.
     """
-    values: dict[_Key, dict[int, Any]] = {}
+    values: dict[_Key, array.array[float]] = collections.defaultdict(lambda: array.array("d"))
+    lists: dict[_Key, list[array.array[float]]] = collections.defaultdict(list)
     texts: list[tuple[int | None, Sequence[float]]] = []
     for index, line in enumerate(lines):
         texts.append((line["gold"], line["probabilities"]))
-        for method, protocols in (*line["measures"].items(), (FLOOR, line["floor"])):
-            for protocol, metrics in protocols.items():
-                for metric, value in metrics.items():
-                    values.setdefault((method, protocol, metric), {})[index] = value
+        for key, value in _metrics(line):
+            if isinstance(value, list):
+                lists[key].append(array.array("d", value))
+            else:
+                values[key].extend([math.nan] * (index - len(values[key])))
+                values[key].append(value)
     count, seed = len(texts), int(settings["seed"])
     figures = {
-        key: _aligned(found, count)
-        for key, found in values.items()
-        if np.ndim(next(iter(found.values()))) == 0
-    }
-    lists = {
-        key: np.array(list(found.values())) for key, found in values.items() if key not in figures
+        key: np.array([*found, *[math.nan] * (count - len(found))]) for key, found in values.items()
     }
     rows = [_row(key, found, figures, settings, seed) for key, found in figures.items() if key[0]]
     _hold_together(rows)
@@ -88,8 +89,8 @@ def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -
         "settings": dict(settings),
         "texts": count,
         **_accuracy(texts, seed),
-        "rows": [*rows, *_raw_iou_rows(figures)],
-        "curves": [_curve(key, found, seed) for key, found in lists.items()],
+        "rows": [*rows, *_raw_iou_rows(figures, settings, seed)],
+        "curves": [_curve(key, np.array(found), seed) for key, found in lists.items()],
         "pairs": list(_pairs(figures, seed)),
     }
 
@@ -132,7 +133,19 @@ def of_words(
                 "positive": checked.positive,
                 "negative": checked.negative,
             }
-    return found
+    return found | {"signed": signed}
+
+
+def of_agreement(records: Iterable[explanation.Explanation]) -> Results:
+    """Return how alike the methods rank words: the mean Spearman correlation of each two, over so many texts."""
+    grid = corpus.agreement(records)
+    return {
+        "agreement": {
+            "methods": list(grid.names),
+            "spearman": grid.values.tolist(),
+            "texts": grid.counts.tolist(),
+        }
+    }
 
 
 def of_heads(importance: Mapping[str, npt.NDArray[np.float32]], seed: int = 0) -> Results:
@@ -175,11 +188,11 @@ def curves(
     return {method: np.array(found) for method, found in rows.items()}
 
 
-def _aligned(found: Mapping[int, float], count: int) -> npt.NDArray[np.float64]:
-    """Return a value a text, NaN where there is none."""
-    column = np.full(count, np.nan)
-    column[list(found)] = list(found.values())
-    return column
+def _metrics(line: Mapping[str, Any]) -> Iterator[tuple[_Key, Any]]:
+    for method, protocols in (*line["measures"].items(), (FLOOR, line["floor"])):
+        for protocol, metrics in protocols.items():
+            for metric, value in metrics.items():
+                yield (method, protocol, metric), value
 
 
 def _accuracy(texts: Sequence[tuple[int | None, Sequence[float]]], seed: int) -> Results:
@@ -226,32 +239,38 @@ def _row(
         **_interval(statistics.bootstrap_mean(found, seed)),
     }
     floor = figures.get((FLOOR, protocol, metric))
-    if floor is not None:
+    if floor is not None and metric != "infidelity":  # random scores are not in units of the logit
         of_floor = statistics.bootstrap_mean(floor, seed)
         beside = statistics.paired_difference(found, floor, seed)
         row |= {"floor": of_floor.mean, "floor_low": of_floor.low, "floor_high": of_floor.high}
         row |= {"over_floor": beside.difference, "p_floor": beside.p}
-    return row | {"settings": settings["protocols"].get(protocol, {})}
+    return row | {"settings": _settings(protocol, settings)}
 
 
-def _raw_iou_rows(figures: Mapping[_Key, npt.NDArray[np.float64]]) -> Iterator[Results]:
+def _settings(protocol: str, settings: Mapping[str, Any]) -> Results:
+    if protocol == "rationales":
+        return {"hard_rationale": settings["rationale"]}
+    return dict(settings["protocols"].get(protocol, {}))
+
+
+def _raw_iou_rows(
+    figures: Mapping[_Key, npt.NDArray[np.float64]], settings: Mapping[str, Any], seed: int
+) -> Iterator[Results]:
     """Yield ERASER's own IOU-F1, which is the F1 of two means and so has no value a text."""
+
+    def found_by(method: str) -> statistics.Interval:
+        names = ("eraser_iou_precision", "eraser_iou_recall")
+        columns = [figures[method, "rationales", name] for name in names]
+        return statistics.bootstrap_of_means(columns, np.vectorize(rationales.f1), seed)
+
     for method, protocol, metric in figures:
         if metric == "eraser_iou_precision" and method:
-            precision, recall = (
-                float(np.nanmean(figures[method, protocol, f"eraser_iou_{name}"]))
-                for name in ("precision", "recall")
-            )
-            yield {
-                "method": method,
-                "protocol": protocol,
-                "metric": "eraser_iou_f1",
-                "value": rationales.f1(precision, recall),
-                "low": None,
-                "high": None,
-                "n": int(np.sum(~np.isnan(figures[method, protocol, metric]))),
-                "settings": {},
-            }
+            row = {"method": method, "protocol": protocol, "metric": "eraser_iou_f1"}
+            row |= _interval(found_by(method))
+            if (FLOOR, protocol, metric) in figures:
+                floor = found_by(FLOOR)
+                row |= {"floor": floor.mean, "floor_low": floor.low, "floor_high": floor.high}
+            yield row | {"settings": _settings(protocol, settings)}
 
 
 def _curve(key: _Key, found: npt.NDArray[np.float64], seed: int) -> Results:

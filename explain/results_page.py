@@ -104,7 +104,7 @@ def _not_told_apart(results: results_lib.Results, protocol: str, best: str) -> s
     return {
         pair["b"] if pair["a"] == best else pair["a"]
         for pair, p in zip(pairs, held, strict=True)
-        if p >= results_lib.ALPHA
+        if not p < results_lib.ALPHA  # NaN: no text in common
     }
 
 
@@ -116,14 +116,11 @@ def _beats_chance(row: results_lib.Results, sign: int) -> bool:
 
 def _word_parts(results: results_lib.Results) -> Iterator[str]:
     """Yield the words that drive each class, and whether their signs are a lexicon's."""
-    table = [["method", "class", "words, the highest mean first"]]
+    table = [["method", "class", "words, the highest mean first", "the lowest first"]]
     for method, classes in results.get("words", {}).items():
         for name, sides in classes.items():
-            words = ", ".join(
-                f"{row['word']} ({row['value']:.2g}, {row['n']})"
-                for row in sides["top"][:_WORDS_TOLD]
-            )
-            table.append([f"`{method}`", _in_cell(name), _in_cell(words)])
+            ends = (_in_cell(_words(sides[side])) for side in ("top", "bottom"))
+            table.append([f"`{method}`", _in_cell(name), *ends])
     if len(table) > 1:
         yield "## words"
         yield "Mean score of a word where its class is explained, and how often it stands in the texts."
@@ -137,6 +134,12 @@ def _word_parts(results: results_lib.Results) -> Iterator[str]:
         yield "## polarity"
         yield "Share of the lexicon's words whose mean score has their sign."
         yield _markdown(table)
+
+
+def _words(rows: Sequence[results_lib.Results]) -> str:
+    return ", ".join(
+        f"{row['word']} ({row['value']:.2g}, {row['n']})" for row in rows[:_WORDS_TOLD]
+    )
 
 
 def _in_cell(text: str) -> str:

@@ -1,7 +1,7 @@
 """What a handful of numbers allows to be said: intervals, differences of methods, correlations, calibration."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,25 @@ def bootstrap_mean(values: npt.ArrayLike, seed: int) -> Interval:
         return Interval(np.nan, np.nan, np.nan, 0)
     low, high = _percentiles(_resampled_means(numbers, seed))
     return Interval(float(np.mean(numbers)), low, high, len(numbers))
+
+
+def bootstrap_of_means(
+    columns: Sequence[npt.ArrayLike], combine: Callable[..., Numbers], seed: int
+) -> Interval:
+    """Return what several means over the same texts amount to, such as the F1 of two, with its interval.
+
+    Args:
+      columns: one number a text each; a text for which one says nothing (NaN) is left out.
+      combine: from a float64[k] of each column's means to float64[k].
+    """
+    rows = np.stack([np.asarray(column, np.float64) for column in columns])
+    rows = rows[:, ~np.isnan(rows).any(axis=0)]
+    if not rows.size:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    # by one seed the columns are drawn from alike
+    low, high = _percentiles(combine(*(_resampled_means(row, seed) for row in rows)))
+    (mean,) = combine(*np.mean(rows, axis=1, keepdims=True))
+    return Interval(float(mean), low, high, rows.shape[1])
 
 
 def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, seed: int) -> Difference:

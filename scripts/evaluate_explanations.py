@@ -4,17 +4,18 @@
         --methods gradient_x_input,integrated_gradients,rollout --max_examples 100 --output out/reviews/evaluation.json
     python scripts/evaluate_explanations.py --model_dir out/hatexplain --rationales dev.jsonl --output out/hate.json
 
-Beside <output>.json come <output>.md (tables) and <output>_*.png (figures). What was measured of each text is kept in
+Texts are taken in an order drawn by --seed, so that the first so many are a sample of a file that is sorted. Beside
+<output>.json come <output>.md (tables) and <output>_*.png (figures). What was measured of each text is kept in
 <output>.lines.jsonl: the same command goes on where it was stopped, and --max_examples may grow.
 """
 
 import argparse
 import hashlib
-import itertools
+import inspect
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 if __name__ == "__main__":  # before TensorFlow is imported: its start-up notes drown our lines
@@ -32,6 +33,7 @@ from bert import options as options_lib
 from bert import project
 from bert import project_config
 from explain import corpus
+from explain import eraser_files
 from explain import evaluation
 from explain import evaluation_files
 from explain import evaluation_gallery
@@ -52,18 +54,22 @@ RADIUS = 0.02  # of their mean length; Captum's default is as small, in units of
 
 def read(
     options: argparse.Namespace, labels: Sequence[str]
-) -> tuple[Iterator[datasets.InputExample], dict[str, rationales.Rationale]]:
-    """Return the examples, --max_examples at most, and what people marked in them, by guid."""
-    if options.rationales is not None:
-        read_all = rationale_files.read_rationales(options.rationales)
-        marked = {item.guid: item for item in read_all}
-        if len(marked) < len(read_all):
-            raise ValueError(f"{options.rationales}: every document must have an id of its own")
-        found = (
-            datasets.InputExample(guid, item.text, None, item.label)
-            for guid, item in marked.items()
-        )
-        return itertools.islice(found, options.max_examples), marked
+) -> tuple[list[datasets.InputExample], dict[str, rationales.Rationale]]:
+    """Return the examples, a sample where --max_examples asks for one, and what people marked in them, by guid."""
+    marked: dict[str, rationales.Rationale] = {}
+    if options.rationales is None:
+        examples = _table(options, labels)
+    else:
+        items = rationale_files.read_rationales(options.rationales)
+        examples = (datasets.InputExample(i.guid, i.text, None, i.label) for i in items)
+        marked = {item.guid: item for item in items}
+    sample = evaluation.sample(examples, options.seed, options.max_examples)
+    # now, and not when all is measured
+    eraser_files.require_documents(item for item in marked.values() if any(item.mask))
+    return sample, marked
+
+
+def _table(options: argparse.Namespace, labels: Sequence[str]) -> Iterator[datasets.InputExample]:
     header = project.header(options.data_file)
     named = [options.text_column] if options.text_column else project.TEXT_COLUMNS
     columns = {
@@ -78,17 +84,7 @@ def read(
         column = "label"
     config = options_lib.DataConfig.model_validate(columns)
     reader = datasets.FileProcessor(config, labels)
-    examples = _told_apart(reader.examples(str(options.data_file), "test", column))
-    return itertools.islice(examples, options.max_examples), {}
-
-
-def _told_apart(examples: Iterable[datasets.InputExample]) -> Iterator[datasets.InputExample]:
-    seen = set()
-    for example in examples:
-        if example.guid in seen:
-            raise ValueError(f"every text must have an id of its own, got {example.guid!r} twice")
-        seen.add(example.guid)
-        yield example
+    return reader.examples(str(options.data_file), "test", column)
 
 
 def settings_of(
@@ -103,7 +99,7 @@ def settings_of(
         "data": source.name,
         "data_sha256": _sha256(source),
         "columns": [options.text_column, options.text_b_column, options.labels, options.label_map],
-        "methods": list(options.methods),
+        "methods": {bound.name: _stated(bound) for bound in methods.bind(options.methods)},
         "records_sha256": [_sha256(path) for path in options.records],
         "protocols": {
             protocol.name: {"removal": protocol.removal} for protocol in protocols_of(options)
@@ -123,6 +119,13 @@ def protocols_of(options: argparse.Namespace) -> list[faithfulness.Protocol]:
     if options.removal is None:
         return chosen
     return [protocol._replace(removal=options.removal) for protocol in chosen]
+
+
+def _stated(bound: methods.Bound) -> dict[str, Any]:
+    """Return a method's options and, if it is a user's own, the digest of its file."""
+    if bound.name in methods.METHODS:
+        return dict(bound.options)
+    return {**bound.options, "sha256": _sha256(pathlib.Path(inspect.getfile(bound.method.explain)))}
 
 
 def _sha256(path: pathlib.Path) -> str:
@@ -158,9 +161,13 @@ def sides_of(options: argparse.Namespace) -> evaluation.Sides:
     )
 
 
-def weigh_heads(options: argparse.Namespace, predictor: predictor_lib.Predictor) -> dict[str, Any]:
+def weigh_heads(
+    options: argparse.Namespace,
+    predictor: predictor_lib.Predictor,
+    examples: Sequence[datasets.InputExample],
+) -> dict[str, Any]:
     """Return what each head counts for in the first texts' predicted logits, by its gradient and by its absence."""
-    examples = itertools.islice(read(options, predictor.labels)[0], options.head_examples)
+    examples = examples[: options.head_examples]
     texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
     rows = [units.ids for units in predictor.units(texts)]
     targets = predictor.logits(rows).argmax(axis=1).tolist()
@@ -194,30 +201,29 @@ def main(options: argparse.Namespace) -> None:
     mean = lengths.mean_tokens if lengths.marked else 5  # as HateXplain, where nobody marked a word
     top_k = rationales.TopK(mean if options.top_k is None else options.top_k)
     plan = evaluation.Plan(
-        protocols_of(options),
-        options.draws,
-        options.seed,
-        options.sanity_examples,
-        top_k,
+        protocols_of(options), options.draws, options.seed, options.sanity_examples, top_k
     )
     lines = options.output.with_suffix(".lines.jsonl")
     settings = settings_of(options, sides.predictor, top_k)
     measured = evaluation_files.run(sides, plan, examples, marked, lines, settings)
-    total = options.max_examples or len(marked) or None
-    shown = tqdm.tqdm(measured, "measuring", total=total, unit="text", disable=None)
+    shown = tqdm.tqdm(measured, "measuring", total=len(examples), unit="text", disable=None)
     results = results_lib.summarise(shown, settings)
-    if not marked:  # such data sets are collections of what should not be repeated
+
+    def records() -> Iterator[explanation.Explanation]:
         found = evaluation_files.lines_of(lines, results["texts"])
-        records = evaluation_files.records(found, labels)
+        return evaluation_files.records(found, labels)
+
+    results |= results_lib.of_agreement(records())
+    if not marked:  # such data sets are collections of what should not be repeated
         results |= results_lib.of_words(
-            records, polarity, min_count=options.min_count, seed=options.seed
+            records(), polarity, min_count=options.min_count, seed=options.seed
         )
     if options.head_examples:
-        results |= weigh_heads(options, sides.predictor)
+        results |= weigh_heads(options, sides.predictor, examples)
     evaluation_files.save(results, options.output)
     title = f"Explanations of {options.model_dir}"
     written = [options.output, evaluation_gallery.write_tables(results, options.output, title)]
-    written += evaluation_gallery.draw(results, lines, options.output, labels)
+    written += evaluation_gallery.draw(results, lines, options.output)
     if marked:
         written += evaluation_gallery.write_eraser(
             results, lines, options.output, labels, marked, top_k
@@ -272,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--removal", choices=get_args(removal.Removal), help="of all protocols (each its own)"
     )
-    parser.add_argument("--max_examples", type=int, help="only the first so many")
+    parser.add_argument("--max_examples", type=int, help="a sample of so many")
     parser.add_argument(
         "--sanity_examples", type=int, default=0, help="explained by altered weights, too (0)"
     )

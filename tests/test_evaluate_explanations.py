@@ -6,7 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from bert import datasets
+from explain import evaluation
 from explain import explanation
+from explain import faithfulness
+from explain import methods
 from explain import model
 from scripts import evaluate_explanations
 from tests.explain import classifier_folder
@@ -18,6 +22,12 @@ I fine me\tso-so
 a dull film and it was so dull\tbad
 """
 METHODS = "gradient_x_input,attention_last"
+OWN = """import tensorflow as tf
+
+
+def by_id(question):
+    return tf.cast(question.features.input_ids, tf.float32)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +86,63 @@ def test_a_run_can_be_extended_but_not_changed(evaluate, tmp_path):
     assert "but seed differ; take the same options" in log
 
 
+def test_the_first_so_many_are_a_sample_by_seed_of_a_file_sorted_by_class():
+    rows = [datasets.InputExample(f"g{index}", "text", None, "good") for index in range(1000)]
+
+    def drawn(seed, count=None):
+        return [int(row.guid[1:]) for row in evaluation.sample(rows, seed, count)]
+
+    sample = drawn(0, 100)
+    assert sample == drawn(0)[:100]  # so that it can grow
+    assert sample != drawn(1, 100)
+    assert 30 < sum(place < 500 for place in sample) < 70
+    assert sorted(drawn(0)) == list(range(1000))
+    with pytest.raises(ValueError, match=r"an id of its own, got 'g3' twice"):
+        evaluation.sample([*rows, rows[3]], 0)
+
+
+def test_every_method_is_measured_by_every_protocol_and_words_are_drawn(evaluate, tmp_path):
+    wanted = ("--methods", "all", "--protocols", "all", "--max_examples", "2", "--min_count", "1")
+    status, _, log = evaluate(*wanted)
+    assert status == 0, log
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    assert {row["method"] for row in results["rows"]} == set(methods.METHODS)
+    too_short = {"word_deletion"}
+    found = {row["protocol"] for row in results["rows"]}
+    assert found & set(faithfulness.PROTOCOLS) == set(faithfulness.PROTOCOLS) - too_short
+    assert results["settings"]["methods"]["integrated_gradients"]["baseline"] == "pad"
+    agreement = results["agreement"]
+    assert agreement["methods"] == list(methods.METHODS)
+    assert agreement["spearman"][0][0] == pytest.approx(1.0)
+    drawn = tmp_path / "out" / "e_words_0.png"
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_method_of_ones_own_that_was_edited_is_not_gone_on_with(evaluate, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    own = tmp_path / "own_ranking.py"
+    own.write_text(OWN)
+    asked = ("--methods", "own_ranking:by_id", "--protocols", "decompx")
+    status, _, log = evaluate(*asked, "--max_examples", "1")
+    assert status == 0, log
+    own.write_text(OWN + "\n# edited\n")
+    status, _, log = evaluate(*asked)
+    assert status == 1
+    assert "but methods differ; take the same options" in log
+
+
+def test_an_id_that_erasers_files_cannot_have_is_refused_before_anything_is_measured(
+    evaluate, tmp_path
+):
+    marked = tmp_path / "dev.jsonl"
+    row = {"id": "a/b", "tokens": ["the", "film"], "mask": [0, 1], "label": "good"}
+    marked.write_text(json.dumps(row) + "\n")
+    status, _, log = evaluate(data=("--rationales", str(marked)))
+    assert status == 1
+    assert "guid must be a file name to be a docid, got 'a/b'" in log
+    assert not (tmp_path / "out").exists()
+
+
 def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp_path):
     marked = tmp_path / "dev.jsonl"
     rows = [
@@ -88,7 +155,8 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["settings"]["rationale"] == "1 tokens"
     folder = tmp_path / "out" / "e_eraser"
-    (first, _) = (folder / "attention_last.jsonl").read_text().splitlines()
+    lines = (folder / "attention_last.jsonl").read_text().splitlines()
+    (first,) = (line for line in lines if '"annotation_id": "a"' in line)
     assert (folder / "docs" / "b").read_text() == "it was dull\n"
     assert "words" not in results
     prediction = json.loads(first)
@@ -99,8 +167,9 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
 
 
 def test_fewer_texts_than_were_measured_are_the_first_everywhere(evaluate, tmp_path):
-    assert evaluate("--min_count", "1")[0] == 0
-    assert evaluate("--min_count", "1", "--max_examples", "2")[0] == 0
+    wanted = ("--min_count", "1", "--seed", "1")  # which draws the first and the second row first
+    assert evaluate(*wanted)[0] == 0
+    assert evaluate(*wanted, "--max_examples", "2")[0] == 0
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["texts"] == 2
     counts = [

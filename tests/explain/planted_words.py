@@ -43,10 +43,10 @@ def planted(word_weights):
     return Model(weights), units_of(range(FIRST_WORD, len(weights)))
 
 
-def measure_one(model, units, scores, name, gold=0, **options):
+def measure_one(model, units, scores, name, gold=0, target=0, **options):
     options = {"draws": 0, **options}
     (found,) = faithfulness.measure(
-        [case_of(model, units, {"method": scores}, gold)], [P[name]], model, **options
+        [case_of(model, units, {"method": scores}, gold, target)], [P[name]], model, **options
     )
     return found.methods["method"][name]
 

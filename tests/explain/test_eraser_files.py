@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from explain import eraser_files
+from explain import faithfulness
 from explain import rationale_files
 from explain import rationales
+from tests.explain import planted_words
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "goldens" / "eraser_scorer.json"
 MILL = rationales.Rationale(
@@ -116,32 +118,32 @@ def test_scores_that_are_no_numbers_are_refused(tmp_path, wrong):
     assert not (tmp_path / "r").exists()
 
 
-def test_erasers_scorer_took_comprehensiveness_and_sufficiency_from_our_answers():
+def test_comprehensiveness_and_sufficiency_are_those_of_erasers_scorer_point_by_point():
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    answers = [
-        eraser_files.Answers(
-            **{
-                **row["answers"],
-                "thresholds": tuple(
-                    eraser_files.Threshold(*t) for t in row["answers"]["thresholds"]
-                ),
-            }
-        )
-        for row in golden["documents"]
-    ]
     figures = golden["figures"]["tokens"]["classification_scores"]
-    full, without, only = (
-        np.array([getattr(answer, name)[answer.predicted] for answer in answers])
-        for name in ("full", "without", "only")
-    )
-    assert np.mean(full - without) == pytest.approx(figures["comprehensiveness"], rel=1e-12)
-    assert np.mean(full - only) == pytest.approx(figures["sufficiency"], rel=1e-12)
-    for name, points in (("without", "comprehensiveness"), ("only", "sufficiency")):
-        kept = [[getattr(t, name)[a.predicted] for t in a.thresholds] for a in answers]
-        drops = np.mean(full[:, None] - kept, axis=0)
-        np.testing.assert_allclose(drops, figures[f"{points}_aopc_points"], rtol=1e-12)
-    assert figures["aopc_thresholds"] == [step.share for step in answers[0].thresholds]
-    right = [
-        a.predicted == row["label"] for a, row in zip(answers, golden["documents"], strict=True)
-    ]
-    assert figures["accuracy"] == np.mean(right)
+    bins = [f"at_{percent}" for percent in faithfulness.ERASER_BINS]
+    assert figures["aopc_thresholds"] == [percent / 100 for percent in faithfulness.ERASER_BINS]
+    for place, name, removed in ((1, "comprehensiveness", "without"), (2, "sufficiency", "only")):
+        found, hard = [], []
+        for row in golden["documents"]:
+            told = row["answers"]
+            shares = [step[place][told["predicted"]] for step in told["thresholds"]]
+            steps = answers_of(told["full"][told["predicted"]], shares)
+            found.append(faithfulness.PROTOCOLS[f"eraser_{name}"].score(steps))
+            rest = told[removed][told["predicted"]]
+            hard.append(answers_of(told["full"][told["predicted"]], [rest]).drops)
+        points = [[metrics[bin] for bin in bins] for metrics in found]
+        np.testing.assert_allclose(np.mean(points, axis=0), figures[f"{name}_aopc_points"])
+        aopc = np.mean([metrics["aopc"] for metrics in found])
+        assert aopc == pytest.approx(figures[f"{name}_aopc"])
+        paper = np.mean([metrics["aopc_paper"] for metrics in found])
+        assert paper == pytest.approx(figures[f"{name}_aopc"] * 5 / 6)  # the empty set counts
+        assert np.mean(hard) == pytest.approx(figures[name])
+
+
+def answers_of(full, shares):
+    """What a model says that gives class 0 such a share of the probability: to the full text, and to its parts."""
+    logits = [[np.log(share), np.log(1 - share)] for share in (full, *shares)]
+    case = faithfulness.Case(planted_words.units_of([7]), {}, 0, None, np.array(logits[0]))
+    removed = [frozenset({0})] * len(shares)
+    return faithfulness.Answers(case, np.zeros(1, np.float32), removed, np.array(logits[1:]))

@@ -90,14 +90,15 @@ def test_word_deletion_keeps_the_answer_until_enough_words_are_gone():
 @hypothesis.given(
     strategies.lists(strategies.integers(-8, 8), min_size=1, max_size=14),
     strategies.sampled_from([0, 1]),
+    strategies.sampled_from([0, 1]),
 )
 @hypothesis.settings(max_examples=60, deadline=None)
 def test_word_deletion_at_k_0_is_1_on_the_initially_correct_texts_of_10_words_which_alone_count(
-    weights, gold
+    weights, gold, explained
 ):
     model, units = planted(weights)
-    found = measure_one(model, units, weights, "word_deletion", gold=gold)
-    counts = len(weights) >= 10 and int(sum(weights) < 0) == gold
+    found = measure_one(model, units, weights, "word_deletion", gold=gold, target=explained)
+    counts = len(weights) >= 10 and int(sum(weights) < 0) == gold == explained
     assert bool(found) == counts
     if counts:
         assert found["kept"][0] == 1.0

@@ -16,6 +16,7 @@ from explain import results_page
 from explain import statistics
 from explain import words
 
+METRICS = {"infidelity": 2.0, "infidelity_scaled": 0.5}
 SETTINGS = {"seed": 3, "draws": 20, "protocols": {"decompx": {"removal": "mask"}}}
 GOOD = (0.6, 0.7, 0.8, 0.9, 0.7, 0.8)
 POOR = (0.2, 0.4, 0.1, 0.3, 0.2, 0.3)
@@ -104,20 +105,39 @@ def test_curves_are_means_place_by_place_and_rows_for_a_figure(lines):
     assert rows.keys() == {"good", "poor", results.FLOOR}
 
 
-def test_erasers_own_iou_is_the_f1_of_two_means():
-    values = [(1.0, 0.25), (0.5, 0.75)]
-    made = [
-        line(index, 0.5, 0.5, 0.5)
-        | {
-            "measures": {
-                "good": {"rationales": {"eraser_iou_precision": one, "eraser_iou_recall": other}}
-            }
-        }
-        for index, (one, other) in enumerate(values)
-    ]
-    row = find(results.summarise(made, SETTINGS)["rows"], metric="eraser_iou_f1")
-    assert row["value"] == pytest.approx(2 * 0.75 * 0.5 / 1.25)
-    assert (row["low"], row["n"]) == (None, 2)
+def test_erasers_own_iou_is_the_f1_of_two_means_beside_its_floor():
+    def of_text(index, precision, recall):
+        names = ("eraser_iou_precision", "eraser_iou_recall")
+        found = {"rationales": dict(zip(names, (precision, recall), strict=True))}
+        low = {"rationales": dict.fromkeys(names, precision / 2)}
+        return line(index, 0.5, 0.5, 0.5) | {"measures": {"good": found}, "floor": low}
+
+    made = [of_text(0, 1.0, 0.25), of_text(1, 0.5, 0.75), of_text(2, 0.0, 0.0)]
+    settings = SETTINGS | {"rationale": "2 tokens"}
+    row = find(results.summarise(made, settings)["rows"], metric="eraser_iou_f1")
+    assert row["value"] == pytest.approx(2 * 0.5 * (1 / 3) / (0.5 + 1 / 3))
+    assert row["floor"] == pytest.approx(0.25)
+    assert row["n"] == 3
+    assert row["low"] == 0.0  # the third text drawn each time
+    # the best draws: the second text thrice 0.6, with the first 0.622
+    assert 0.6 < row["high"] < 0.63
+    assert row["settings"] == {"hard_rationale": "2 tokens"}
+
+
+def test_scores_without_a_unit_have_no_floor_of_infidelity():
+    made = [line(0, 0.5, 0.5, 0.5) | {"measures": {"good": {"infidelity": METRICS}}}]
+    made[0]["floor"] = {"infidelity": METRICS}
+    rows = results.summarise(made, SETTINGS)["rows"]
+    assert "floor" not in find(rows, metric="infidelity")
+    assert find(rows, metric="infidelity_scaled")["floor"] == 0.5
+
+
+def test_methods_without_a_text_in_common_are_not_told_apart():
+    made = [line(index, 0.9, 0.1, 0.5) for index in range(12)]
+    for index, of_text in enumerate(made):
+        del of_text["measures"][("good", "poor")[index % 2]]["decompx"]
+    page = results_page.to_markdown(results.summarise(made, SETTINGS), "Tables")
+    assert "`poor` =" in page.split("## decompx")[1].split("## deletion")[0]
 
 
 def test_the_page_ranks_the_methods_and_says_which_are_told_apart(lines):
