@@ -257,10 +257,8 @@ def _with_only_top(percents: Sequence[int]) -> Sets:
 
 
 def _top_words_where_right(case: Case, scores: Scores, _: Sequence[int]) -> list[Words]:
-    ranking = _ranking(scores)
-    is_right = (
-        len(ranking) >= MOST_DELETED_WORDS and case.target == case.gold == case.logits.argmax()
-    )
+    ranking, answer = _ranking(scores), np.argmax(case.logits)
+    is_right = len(ranking) >= MOST_DELETED_WORDS and case.target == answer == case.gold
     return [frozenset(ranking[:k]) for k in range(MOST_DELETED_WORDS + 1)] if is_right else []
 
 
@@ -320,8 +318,7 @@ def _infidelity(answers: Answers) -> Metrics:
     """Return the mean squared error of score sums as forecasts of the fall of the target's logit.
 
     `infidelity_scaled` is the least that a multiple of the scores reaches, be it a negative one (Captum: normalize):
-    for methods that are not in units of the logit. Random scores, all above 0, then forecast about what one number for
-    every word does, which a good ranking of scores around 0 may not reach.
+    for methods that are not in units of the logit. Random scores then do about as well as one number for every word.
     """
     sums, drops = _sums_and_logit_drops(answers)
     squares = float(np.mean(sums**2))

@@ -265,7 +265,7 @@ def _raw_iou_rows(
 
     for method, protocol, metric in figures:
         if metric == "eraser_iou_precision" and method:
-            row = {"method": method, "protocol": protocol, "metric": "eraser_iou_f1"}
+            row: Results = {"method": method, "protocol": protocol, "metric": "eraser_iou_f1"}
             row |= _interval(found_by(method))
             if (FLOOR, protocol, metric) in figures:
                 floor = found_by(FLOOR)
