@@ -207,7 +207,7 @@ def predict(run: Run) -> None:
     options = run.options
     examples = datasets.test_examples(run.processor, str(options.data_dir))
     count = sum(1 for _ in examples())  # what is wrong with a file is told before the model is read
-    labels, method = run.parts.labels, str(options.attn_processor_fn)
+    config, method = run.parts.record, str(options.attn_processor_fn)
     _announce("prediction", count, run.folder)
     processor = attention.find_processor(options.attn_processor_fn)
     extras = () if processor is None else (model_lib.attention_extra(processor),)
@@ -218,12 +218,12 @@ def predict(run: Run) -> None:
         _bar("predicting", count, "example") as bar,
     ):
         if options.results_header:
-            results.write("\t".join(["guid", *labels, "pred_label", "pred_class"]) + "\n")
+            results.write("\t".join(["guid", *config.labels, "pred_label", "pred_class"]) + "\n")
         for example, prediction in zip(examples(), ask(examples(), *extras), strict=True):
             results.write("\t".join(_result(run, example, prediction)) + "\n")
             if processor is not None and len(shown) < options.report_examples:
                 encoding = run.parts.encode(run.tokenizer, example)
-                record = model_lib.explain_prediction(example, encoding, prediction, labels, method)
+                record = model_lib.explain_prediction(example, encoding, prediction, config, method)
                 shown.append((example, record))
             bar.update(1)
     if shown:

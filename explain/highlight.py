@@ -162,6 +162,7 @@ def page(
         right=sum(record.predicted == record.gold for record in labelled),
         scales={name: scales[name] for name in scales if (name != "s") in kinds},
         shows_attention=any(map(_is_attention, records)),
+        pools_tokens=any(record.settings.get("pooling") in _OF_ALL_TOKENS for record in records),
         shows_no_numbers=not all(np.all(np.isfinite(record.scores)) for record in records),
         no_number=palette.NO_NUMBER,
         page_colours=palette.PAGE,
@@ -259,6 +260,7 @@ def _is_attention(record: explanation_lib.Explanation) -> bool:
     return not record.target and record.method != "random"
 
 
+_OF_ALL_TOKENS = ("global_average_pool", "global_max_pool")
 _NAMES = {"biases": "left on the model's biases", "softmax": "left in the softmax"}
 
 

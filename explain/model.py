@@ -111,10 +111,13 @@ def explain_prediction(
     example: datasets.InputExample,
     encoding: features_lib.Encoding,
     prediction: Mapping[str, npt.NDArray[np.float32]],
-    labels: Sequence[str],
+    config: config_lib.ClassifierConfig,
     method: str,
 ) -> explanation.Explanation:
     """Join an example and what `predict` yielded for it into the record that pictures are made from.
+
+    Args:
+      config: of the model that predicted.
 
     Raises:
       ValueError: the prediction does not carry one attention score a token.
@@ -129,8 +132,9 @@ def explain_prediction(
         encoding,
         prediction["attention"],
         prediction["probabilities"],
-        labels=labels,
+        labels=config.labels,
         method=method,
+        settings={"pooling": config.pooling},
     )
 
 

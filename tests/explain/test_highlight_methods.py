@@ -125,6 +125,22 @@ def test_what_attention_is_worth_is_told_where_attention_is_shown(
     assert ("Attention tells what the model mixed into its answer" in intro) is warns
 
 
+@pytest.mark.parametrize(
+    ("pooling", "warns"),
+    [("global_average_pool", True), ("global_max_pool", True), ("default", False), ("m:H", False)],
+)
+def test_attention_of_a_model_that_reads_all_tokens_comes_with_a_warning(
+    build_record, signed, pooling, warns
+):
+    def told(record):
+        return "This model answers from all tokens: what [CLS] attends to" in highlight.report(
+            [dataclasses.replace(record, settings={"pooling": pooling})], "title"
+        )
+
+    assert told(build_record("Not bad at all")) is warns
+    assert not told(signed)
+
+
 def test_a_pair_of_five_classes_with_a_contrast_is_one_article(build_record):
     labels = tuple(f"class {index}" for index in range(5))
     record = build_record(
