@@ -146,7 +146,8 @@ def _word_figures(results: results_lib.Results) -> Iterator[tuple[str, evaluatio
         return
     methods = sorted(results["words"].items(), key=lambda item: not results["signed"][item[0]])
     for method, classes in methods[:1]:
-        for index, (name, sides) in enumerate(classes.items()):
+        for name, sides in classes.items():
+            index = results["settings"]["labels"].index(name)
             table = corpus.WordTable(
                 *(
                     tuple(corpus.WordRow(row["word"], _interval(row, _INTERVAL)) for row in rows)
