@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from explain import evaluation_files
+from explain import evaluation_gallery
 from explain import explanation
 from explain import faithfulness
 from explain import rationales
@@ -177,6 +178,22 @@ def test_words_that_drive_a_class_come_with_counts_and_a_lexicons_verdict(lines)
     page = results_page.to_markdown(results.summarise(lines, SETTINGS) | found, "Words")
     assert "| `good` | good | fine (1, 6), film (-0.5, 6) |" in page
     assert "## polarity" in page
+
+
+def test_words_are_drawn_by_the_first_method_whose_scores_have_a_sign():
+    def classes(word):
+        row = {"word": word, "value": 0.5, "low": 0.25, "high": 0.75, "n": 9}
+        return {"bad": {"top": [row], "bottom": []}}
+
+    found = {
+        "words": {"rollout": classes("the"), "cp_lrp": classes("dull"), "occlusion": classes("a")},
+        "signed": {"rollout": False, "cp_lrp": True, "occlusion": True},
+        "settings": {"labels": ["good", "bad"]},
+    }
+    ((name, figure),) = evaluation_gallery._word_figures(found)
+    assert name == "words_1"
+    assert figure.get_suptitle() == "Words of bad, by cp_lrp"
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["dull (9)"]
 
 
 def test_lines_become_records_again(lines):
