@@ -147,6 +147,7 @@ def test_the_report_shows_every_test_text_in_order(finished):
     page = (finished[0] / "report.html").read_text()
     guids = re.findall(r"test-\d+", page)
     assert list(dict.fromkeys(guids)) == [f"test-{index}" for index in range(9)]
+    assert "answers from all tokens" not in page  # it reads [CLS]
     assert (finished[0] / "attention.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -317,6 +318,7 @@ def test_a_pooling_is_trained_recorded_and_loaded_again(tiny_release, tiny_data,
         "--do_train",
         "--do_predict",
         f"--classifier_head_config={pooling}",
+        "--attn_processor_fn=average_last_layer_by_head",
     )
     assert run_classifier.cli_main(command) == 0
     assert config_lib.ClassifierConfig.load(output).pooling == pooling
@@ -334,3 +336,4 @@ def test_a_pooling_is_trained_recorded_and_loaded_again(tiny_release, tiny_data,
     rows = np.loadtxt(output / "test_results.tsv")
     np.testing.assert_allclose(rows[:, :2], tf.nn.softmax(logits), atol=1e-5)
     np.testing.assert_array_equal(rows[:, 2], [0, 0, 0, 0, 1, 1, 1, 1, 1])
+    assert "This model answers from all tokens" in (output / "report.html").read_text()
