@@ -81,6 +81,19 @@ def save(results: Mapping[str, Any], path: files.Path) -> None:
     files.write_text(path, text + "\n")
 
 
+def heads(path: files.Path, settings: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Return what results that `save` left say of heads weighed on `count` texts; {} if of other settings."""
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict) or found.get("settings") != json.loads(json.dumps(settings)):
+        return {}
+    if {of_way["n"] for of_way in found.get("heads", {}).values()} != {count}:
+        return {}
+    return {name: found[name] for name in ("heads", "heads_spearman")}
+
+
 def records(
     lines: Iterable[evaluation.Line], labels: Sequence[str]
 ) -> Iterator[explanation.Explanation]:

@@ -166,8 +166,7 @@ def weigh_heads(
     predictor: predictor_lib.Predictor,
     examples: Sequence[datasets.InputExample],
 ) -> dict[str, Any]:
-    """Return what each head counts for in the first texts' predicted logits, by its gradient and by its absence."""
-    examples = examples[: options.head_examples]
+    """Return what each head counts for in the predicted logits of texts, by its gradient and by its absence."""
     texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
     rows = [units.ids for units in predictor.units(texts)]
     targets = predictor.logits(rows).argmax(axis=1).tolist()
@@ -218,8 +217,9 @@ def main(options: argparse.Namespace) -> None:
         results |= results_lib.of_words(
             records(), polarity, min_count=options.min_count, seed=options.seed
         )
-    if options.head_examples:
-        results |= weigh_heads(options, sides.predictor, examples)
+    if weighed := examples[: options.head_examples]:
+        known = evaluation_files.heads(options.output, settings, len(weighed))
+        results |= known or weigh_heads(options, sides.predictor, weighed)
     evaluation_files.save(results, options.output)
     title = f"Explanations of {options.model_dir}"
     written = [options.output, evaluation_gallery.write_tables(results, options.output, title)]

@@ -212,6 +212,36 @@ def test_a_lexicon_heads_a_removal_and_explanations_made_elsewhere(evaluate, fol
     assert results["polarity"].get("attention_last", {"right_sign": None})["right_sign"] is None
 
 
+def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(
+    evaluate, tmp_path, monkeypatch
+):
+    asked = []
+
+    def ablation(folder, rows, targets):
+        asked.append(len(rows))
+        return np.ones((len(rows), 2, 3), np.float32)
+
+    monkeypatch.setattr(evaluate_explanations.model, "head_ablation", ablation)
+    wish = ["--protocols", "deletion", "--head_examples"]
+    found = []
+    for arguments in (
+        [*wish, "2", "--max_examples", "3"],
+        [*wish, "2"],
+        [*wish, "3"],
+    ):
+        status, _, log = evaluate(*arguments)
+        assert status == 0, log
+        found.append(json.loads((tmp_path / "out" / "e.json").read_text()))
+    assert asked == [2, 3]
+    assert found[0]["heads"] == found[1]["heads"]
+    assert found[0]["heads_spearman"] == found[1]["heads_spearman"]
+    (tmp_path / "out" / "e.lines.jsonl").unlink()
+    assert evaluate(*wish, "3", "--draws", "3")[0] == 0
+    (tmp_path / "out" / "e.json").write_text("{")
+    assert evaluate(*wish, "3", "--draws", "3")[0] == 0
+    assert asked == [2, 3, 3, 3]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
