@@ -237,9 +237,10 @@ def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(
     assert found[0]["heads_spearman"] == found[1]["heads_spearman"]
     (tmp_path / "out" / "e.lines.jsonl").unlink()
     assert evaluate(*wish, "3", "--draws", "3")[0] == 0
-    (tmp_path / "out" / "e.json").write_text("{")
-    assert evaluate(*wish, "3", "--draws", "3")[0] == 0
-    assert asked == [2, 3, 3, 3]
+    for damaged in ("{", "[]"):
+        (tmp_path / "out" / "e.json").write_text(damaged)
+        assert evaluate(*wish, "3", "--draws", "3")[0] == 0
+    assert asked == [2, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize(
