@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from bert import datasets
 from bert import features
@@ -59,6 +60,43 @@ class Plan(NamedTuple):
     seed: int = 0
     sanity_texts: int = 0
     top_k: rationales_lib.TopK = rationales_lib.TopK(5)
+
+
+def with_hard_rationale(
+    protocols: Sequence[faithfulness.Protocol], top_k: rationales_lib.TopK
+) -> list[faithfulness.Protocol]:
+    """Add `hard_rationale` where both of ERASER's protocols stand, most of whose questions are its own.
+
+    Its `comprehensiveness` and `sufficiency` are the falls of the target's probability without the hard rationale and
+    with it alone; `probabilities` are all that `eraser_files.Answers` holds, f[13 * c]: of the full text, without the
+    rationale, with it alone, then without and with the top of each bin alone. Words are the units: a token of several
+    CJK characters is several.
+
+    Source: DeYoung et al. 2020, section 4.2.
+    """
+    known = {protocol.name: protocol for protocol in protocols}
+    halves = [known.get(name) for name in ("eraser_comprehensiveness", "eraser_sufficiency")]
+    bins = [half for half in halves if half]
+    if len(bins) < len(halves):
+        return list(protocols)
+
+    def sets(
+        case: faithfulness.Case, scores: faithfulness.Scores, key: Sequence[int]
+    ) -> list[faithfulness.Words]:
+        chosen = rationales_lib.hard_rationale(np.asarray(scores, np.float64), top_k)
+        top, rest = (frozenset(np.flatnonzero(part).tolist()) for part in (chosen, ~chosen))
+        return [top, rest, *(words for half in bins for words in half.sets(case, scores, key))]
+
+    def score(answers: faithfulness.Answers) -> faithfulness.Metrics:
+        logits = np.concatenate([answers.case.logits[np.newaxis], answers.logits])
+        return {
+            "comprehensiveness": float(answers.drops[0]),
+            "sufficiency": float(answers.drops[1]),
+            "probabilities": special.softmax(logits.astype(np.float64), axis=1).ravel().tolist(),
+        }
+
+    added = faithfulness.Protocol("hard_rationale", bins[0].removal, sets, score)
+    return [*protocols, added]
 
 
 def sample(

@@ -11,6 +11,7 @@ import numpy as np
 from bert import files
 from explain import corpus
 from explain import eraser_files
+from explain import evaluation
 from explain import evaluation_files
 from explain import evaluation_plots
 from explain import explanation
@@ -67,31 +68,51 @@ def write_eraser(
 ) -> list[pathlib.Path]:
     """Write <path>_eraser/, which ERASER's scorer reads: the data as split `test`, and <method>.jsonl for each method.
 
-    Its IOU is then that of merged spans, the means of our `iou_precision` and `iou_recall`.
+    Its IOU is then that of merged spans, the means of our `iou_precision` and `iou_recall`. What the model answers
+    without the rationale is there where `evaluation.with_hard_rationale` asked for it.
     """
     folder = path.with_name(f"{path.stem}_eraser")
     count = results["texts"]
     read = [marked[line["guid"]] for line in evaluation_files.lines_of(lines, count)]
     eraser_files.write_data(folder, "test", [item for item in read if any(item.mask)])
     for method in dict.fromkeys(row["method"] for row in results["rows"]):
-        records = evaluation_files.records(evaluation_files.lines_of(lines, count), labels)
-        of_method = (record for record in records if record.method == method)
-        predictions = _predictions(of_method, marked, top_k)
+        found = evaluation_files.lines_of(lines, count)
+        predictions = _predictions(found, method, labels, marked, top_k)
         eraser_files.write_predictions(folder / f"{method}.jsonl", predictions)
     return [folder]
 
 
 def _predictions(
-    records: Iterable[explanation.Explanation],
+    lines: Iterable[evaluation.Line],
+    method: str,
+    labels: Sequence[str],
     marked: Mapping[str, rationales_lib.Rationale],
     top_k: rationales_lib.TopK,
 ) -> Iterator[eraser_files.Prediction]:
-    for record in records:
-        item = marked[record.guid]
+    for line in lines:
+        item = marked[line["guid"]]
         if any(item.mask):
+            records = evaluation_files.records([line], labels)
+            record = next(record for record in records if record.method == method)
             scores = rationales_lib.token_scores(item.tokens, record.words, record.scores)
-            chosen = rationales_lib.hard_rationale(scores, top_k)
-            yield eraser_files.Prediction(record.guid, scores, rationales_lib.spans(chosen))
+            spans = rationales_lib.spans(rationales_lib.hard_rationale(scores, top_k))
+            answers = _answers(record, line["measures"][method].get("hard_rationale"))
+            yield eraser_files.Prediction(record.guid, scores, spans, answers)
+
+
+def _answers(
+    record: explanation.Explanation, measured: faithfulness.Metrics | None
+) -> eraser_files.Answers | None:
+    """Return what was answered to parts of a text; of a text without words there is no part but itself."""
+    if measured is None:
+        return None
+    bins = len(faithfulness.ERASER_BINS)
+    found = measured.get("probabilities", [record.probabilities] * (3 + 2 * bins))
+    rows = np.reshape(found, (3 + 2 * bins, len(record.labels))).tolist()
+    full, without, only, *parts = (dict(zip(record.labels, row, strict=True)) for row in rows)
+    steps = zip(faithfulness.ERASER_BINS, parts[:bins], parts[bins:], strict=True)
+    thresholds = tuple(eraser_files.Threshold(percent / 100, *pair) for percent, *pair in steps)
+    return eraser_files.Answers(record.predicted, full, without, only, thresholds)
 
 
 def _figures(

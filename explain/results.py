@@ -58,6 +58,9 @@ HEADLINES = {
     "infidelity": Headline(
         "infidelity_scaled", False, "squared error of scores' sums as forecasts of the fall"
     ),
+    "hard_rationale": Headline(
+        "comprehensiveness", True, "fall of the probability without the hard rationale"
+    ),
     "rationales": Headline("auprc", True, "area under precision and recall of the marked words"),
 }
 
@@ -192,7 +195,8 @@ def _metrics(line: Mapping[str, Any]) -> Iterator[tuple[_Key, Any]]:
     for method, protocols in (*line["measures"].items(), (FLOOR, line["floor"])):
         for protocol, metrics in protocols.items():
             for metric, value in metrics.items():
-                yield (method, protocol, metric), value
+                if metric != "probabilities":  # for ERASER's files
+                    yield (method, protocol, metric), value
 
 
 def _accuracy(texts: Sequence[tuple[int | None, Sequence[float]]], seed: int) -> Results:
@@ -248,9 +252,10 @@ def _row(
 
 
 def _settings(protocol: str, settings: Mapping[str, Any]) -> Results:
-    if protocol == "rationales":
-        return {"hard_rationale": settings["rationale"]}
-    return dict(settings["protocols"].get(protocol, {}))
+    found = dict(settings["protocols"].get(protocol, {}))
+    if protocol in ("rationales", "hard_rationale"):
+        found["hard_rationale"] = settings["rationale"]
+    return found
 
 
 def _raw_iou_rows(

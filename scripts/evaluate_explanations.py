@@ -88,7 +88,7 @@ def _table(options: argparse.Namespace, labels: Sequence[str]) -> Iterator[datas
 
 
 def settings_of(
-    options: argparse.Namespace, predictor: predictor_lib.Predictor, top_k: rationales.TopK
+    options: argparse.Namespace, predictor: predictor_lib.Predictor, plan: evaluation.Plan
 ) -> dict[str, Any]:
     """Return whatever the figures depend on."""
     source = options.rationales or options.data_file
@@ -101,15 +101,13 @@ def settings_of(
         "columns": [options.text_column, options.text_b_column, options.labels, options.label_map],
         "methods": {bound.name: _stated(bound) for bound in methods.bind(options.methods)},
         "records_sha256": [_sha256(path) for path in options.records],
-        "protocols": {
-            protocol.name: {"removal": protocol.removal} for protocol in protocols_of(options)
-        },
+        "protocols": {protocol.name: {"removal": protocol.removal} for protocol in plan.protocols},
         "draws": options.draws,
         "seed": options.seed,
         "precision": options.precision,
         "sanity_examples": options.sanity_examples,
         "nearby": [NEARBY, RADIUS],
-        "rationale": str(top_k),
+        "rationale": str(plan.top_k),
     }
 
 
@@ -199,11 +197,12 @@ def main(options: argparse.Namespace) -> None:
     lengths = rationales.lengths(marked.values())
     mean = lengths.mean_tokens if lengths.marked else 5  # as HateXplain, where nobody marked a word
     top_k = rationales.TopK(mean if options.top_k is None else options.top_k)
-    plan = evaluation.Plan(
-        protocols_of(options), options.draws, options.seed, options.sanity_examples, top_k
-    )
+    protocols = protocols_of(options)
+    if marked:
+        protocols = evaluation.with_hard_rationale(protocols, top_k)
+    plan = evaluation.Plan(protocols, options.draws, options.seed, options.sanity_examples, top_k)
     lines = options.output.with_suffix(".lines.jsonl")
-    settings = settings_of(options, sides.predictor, top_k)
+    settings = settings_of(options, sides.predictor, plan)
     measured = evaluation_files.run(sides, plan, examples, marked, lines, settings)
     shown = tqdm.tqdm(measured, "measuring", total=len(examples), unit="text", disable=None)
     results = results_lib.summarise(shown, settings)

@@ -169,6 +169,46 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert {"auprc", "token_f1", "iou_f1", "eraser_iou_f1", "average_precision"} <= metrics
 
 
+def test_erasers_files_hold_what_the_model_answers_without_the_rationale(evaluate, tmp_path):
+    marked = tmp_path / "dev.jsonl"
+    rows = [
+        {"id": "a", "tokens": ["the", "film", "fine"], "mask": [0, 1, 1], "label": "good"},
+        {"id": "b", "tokens": ["it", "was", "dull"], "mask": [0, 0, 1], "label": "bad"},
+        {"id": "unread", "tokens": ["\u200b"], "mask": [1], "label": "bad"},  # no word to BERT
+    ]
+    marked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    protocols = "eraser_comprehensiveness,eraser_sufficiency"
+    status, _, log = evaluate("--protocols", protocols, data=("--rationales", str(marked)))
+    assert status == 0, log
+    results = json.loads((tmp_path / "out" / "e.json").read_text())
+    value = {(row["method"], row["protocol"], row["metric"]): row for row in results["rows"]}
+    for method in METHODS.split(","):
+        lines = (tmp_path / "out" / "e_eraser" / f"{method}.jsonl").read_text().splitlines()
+        told = {found["annotation_id"]: found for found in map(json.loads, lines)}
+        assert told.keys() == {"a", "b", "unread"}
+
+        def falls(found, name):
+            """As ERASER's scorer takes them: of the hard rationale, and of each bin."""
+            predicted = found["classification"]
+            full = found["classification_scores"][predicted]
+            parts = [found, *found["thresholded_scores"]]
+            return [full - part[f"{name}_classification_scores"][predicted] for part in parts]
+
+        for name in ("comprehensiveness", "sufficiency"):
+            hard, *bins = np.mean([falls(told[guid], name) for guid in "ab"], axis=0)
+            row = value[method, "hard_rationale", name]
+            assert row["n"] == 2
+            assert row["settings"] == {"removal": "delete", "hard_rationale": "1.33333 tokens"}
+            assert row["value"] == pytest.approx(hard, abs=1e-6)
+            aopc = value[method, f"eraser_{name}", "aopc"]["value"]
+            assert aopc == pytest.approx(np.mean(bins), abs=1e-6)
+            assert falls(told["unread"], name) == [0] * 6
+        shares = [step["threshold"] for step in told["a"]["thresholded_scores"]]
+        assert shares == [0.01, 0.05, 0.1, 0.2, 0.5]
+    assert "probabilities" not in {row["metric"] for row in results["curves"]}
+    assert "## hard_rationale" in (tmp_path / "out" / "e.md").read_text()
+
+
 def test_fewer_texts_than_were_measured_are_the_first_everywhere(evaluate, tmp_path):
     wanted = ("--min_count", "1", "--seed", "1")  # which draws the first and the second row first
     assert evaluate(*wanted)[0] == 0

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import special
 
 from bert import alterations
 from bert import datasets
@@ -13,6 +14,7 @@ from explain import evaluation_files
 from explain import faithfulness
 from explain import model
 from explain import rationales
+from explain import removal
 from explain import statistics
 from tests.explain import explained
 
@@ -114,6 +116,52 @@ def test_what_people_marked_is_compared_word_by_word(sides, examples):
     assert found == {name: float(value[0]) for name, value in expected._asdict().items()}
     assert 0 <= line["floor"]["rationales"]["auprc"] <= 1
     assert "rationales" not in other["measures"]["rollout"]
+
+
+def test_a_hard_rationale_is_taken_out_and_left_alone(sides, examples):
+    asked = []
+    predictor = sides.predictor
+
+    class Counted:
+        labels, units = predictor.labels, staticmethod(predictor.units)
+
+        @staticmethod
+        def logits(rows):
+            asked.append(len(rows))
+            return predictor.logits(rows)
+
+    plan = evaluation.Plan(list(faithfulness.PROTOCOLS.values())[:2], draws=0)
+    list(evaluation.measure(sides._replace(predictor=Counted()), plan, examples[:1], {}))
+    protocols = evaluation.with_hard_rationale(plan.protocols, rationales.TopK(2))
+    plan = plan._replace(protocols=protocols)
+    (line,) = evaluation.measure(sides._replace(predictor=Counted()), plan, examples[:1], {})
+    assert asked[3] - asked[1] <= 2 * len(METHODS)  # ERASER's bins are not asked again
+    of = line["measures"]["gradient_x_input"]
+    (units,) = predictor.units(TEXTS[:1])
+    top = np.argsort(-np.array(line["scores"]["gradient_x_input"]), kind="stable")[:2].tolist()
+    rest = sorted(set(range(units.word_count)) - set(top))
+    full, without, only = (
+        special.softmax(predictor.logits([removal.without(units, words, "delete")])[0])
+        for words in ((), top, rest)
+    )
+    target, found = line["predicted"], of["hard_rationale"]
+    assert found["comprehensiveness"] == pytest.approx(full[target] - without[target], abs=1e-6)
+    assert found["sufficiency"] == pytest.approx(full[target] - only[target], abs=1e-6)
+    assert full[target] - without[target] != pytest.approx(full[target] - only[target], abs=1e-4)
+    rows = np.reshape(found["probabilities"], (13, len(predictor.labels)))
+    np.testing.assert_allclose(rows[:3], [full, without, only], atol=1e-6)
+    for part, name in ((rows[3:8], "comprehensiveness"), (rows[8:], "sufficiency")):
+        falls = [of[f"eraser_{name}"][f"at_{percent}"] for percent in faithfulness.ERASER_BINS]
+        np.testing.assert_allclose(rows[0, target] - part[:, target], falls, atol=1e-6)
+
+
+def test_a_hard_rationale_is_asked_beside_both_of_erasers_protocols_alone():
+    known, top_k = faithfulness.PROTOCOLS, rationales.TopK(2)
+    one = [known["eraser_sufficiency"], known["decompx"]]
+    assert evaluation.with_hard_rationale(one, top_k) == one
+    both = [known["eraser_sufficiency"], known["eraser_comprehensiveness"]._replace(removal="mask")]
+    added = evaluation.with_hard_rationale(both, top_k)[-1]
+    assert (added.name, added.removal) == ("hard_rationale", "mask")
 
 
 @pytest.fixture
