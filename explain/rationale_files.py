@@ -99,15 +99,30 @@ def read_hatexplain(
     return {split: tuple(_hatexplain_lines(path, min_annotators)) for split, path in paths.items()}
 
 
-def read_rationales(path: files.Path) -> tuple[rationales_lib.Rationale, ...]:
+def read_rationales(
+    path: files.Path, labels: Sequence[str] | None = None
+) -> tuple[rationales_lib.Rationale, ...]:
     """Read the rationales that `write_split` wrote.
 
+    Args:
+      labels: those that a text may have; None: any.
+
     Raises:
-      FileNotFoundError, ValueError: the file is not there, or a line is broken; the message names it.
+      FileNotFoundError, ValueError: the file is not there or holds no text, a line is broken or has another label; the
+        message names it.
     """
-    return tuple(
-        _marked(row, where, _marks(row, "mask", where)) for where, row in _json_lines(path)
-    )
+    found = []
+    for where, row in _json_lines(path):
+        item = _marked(row, where, _marks(row, "mask", where))
+        if labels is not None and item.label not in labels:
+            known = ", ".join(map(repr, labels))
+            raise ValueError(
+                f"{where}: label must be one of {known}; got {item.label!r}; correct the row"
+            )
+        found.append(item)
+    if not found:
+        raise ValueError(f"{path}: must hold a line a text, got none; check the file")
+    return tuple(found)
 
 
 def write_split(

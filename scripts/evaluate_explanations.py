@@ -60,7 +60,7 @@ def read(
     if options.rationales is None:
         examples = _table(options, labels)
     else:
-        items = rationale_files.read_rationales(options.rationales)
+        items = rationale_files.read_rationales(options.rationales, labels)
         examples = (datasets.InputExample(i.guid, i.text, None, i.label) for i in items)
         marked = {item.guid: item for item in items}
     sample = evaluation.sample(examples, options.seed, options.max_examples)

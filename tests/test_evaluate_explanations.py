@@ -169,6 +169,28 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert {"auprc", "token_f1", "iou_f1", "eraser_iou_f1", "average_precision"} <= metrics
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", ": must hold a line a text, got none; check the file"),
+        (
+            '{"id": "a", "tokens": ["the"], "mask": [1], "label": "good"}\n'
+            '{"id": "b", "tokens": ["film"], "mask": [1], "label": "great"}\n',
+            ":2: label must be one of 'bad', 'good', 'so-so'; got 'great'; correct the row",
+        ),
+    ],
+)
+def test_marked_texts_that_cannot_be_measured_are_refused_before_any_is(
+    evaluate, tmp_path, content, said
+):
+    marked = tmp_path / "dev.jsonl"
+    marked.write_text(content)
+    status, _, log = evaluate(data=("--rationales", str(marked)))
+    assert status == 1
+    assert f"{marked}{said}" in log
+    assert not (tmp_path / "out").exists()
+
+
 def test_erasers_files_hold_what_the_model_answers_without_the_rationale(evaluate, tmp_path):
     marked = tmp_path / "dev.jsonl"
     rows = [
