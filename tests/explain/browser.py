@@ -76,9 +76,16 @@ class Page:
         return time.perf_counter() - start
 
     def settle(self) -> None:
-        """Wait until what the last event changed is drawn."""
+        """Wait until what the last event changed is drawn, and what came into sight with it.
+
+        The browser tells a page's observers of their first sights together, some frames after it loaded.
+        """
         frame = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-        self.evaluate(f"{frame}.then(() => {frame})")
+        seen = (
+            "new Promise((done) => new IntersectionObserver((_, observer) => "
+            "{ observer.disconnect(); done(); }).observe(document.documentElement))"
+        )
+        self.evaluate(f"{frame}.then(() => {seen}).then(() => {frame})")
 
     def until(self, script: str) -> None:
         """Wait until the expression holds, for what takes the page more than a frame."""
