@@ -76,6 +76,26 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def alone(claim: pathlib.Path, target: Path) -> Iterator[None]:
+    """Keep what is written from other processes while one holds the file `claim`, which is left behind.
+
+    Raises:
+      ValueError: another holds it; the message names `target`.
+    """
+    lock = filelock.FileLock(claim, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ValueError(
+            f"{target} must be written by one process at a time, and another is at it; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
 def temporary_folder(prefix: str) -> Iterator[pathlib.Path]:
     """Give a folder that is removed with the block; those of processes that were killed before that are removed first.
 

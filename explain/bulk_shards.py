@@ -18,7 +18,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-import filelock
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -87,21 +86,13 @@ def claimed(job: Job) -> Iterator[pathlib.Path]:
             "complete; remove them or give other names"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".claimed", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise ValueError(
-            f"{job.output} must be written by one process at a time, and another is at it; wait for it"
-        ) from None
-    try:
-        yield folder
-    except BaseException:
-        if not any(folder.glob("*.done")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
+    with files.alone(folder / ".claimed", job.output):
+        try:
+            yield folder
+        except BaseException:
+            if not any(folder.glob("*.done")):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def write(

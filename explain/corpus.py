@@ -9,6 +9,8 @@ Intervals are bootstrap intervals of 95 % (`statistics`).
 
 import array
 import collections
+import itertools
+import math
 import pathlib
 import string
 import unicodedata
@@ -159,7 +161,7 @@ def word_table(
     """Return the `number` words with the highest means and with the lowest; equal means are in Unicode's order."""
     means = word_means(scores, min_count)
     ranked = sorted(means, key=lambda word: (-means[word], word))
-    bottom = ranked[max(number, len(ranked) - number) :][::-1]
+    bottom = sorted(ranked[number:], key=lambda word: (means[word], word))[:number]
     return WordTable(
         *(
             tuple(WordRow(word, statistics.bootstrap_mean(scores[word], seed)) for word in words)
@@ -171,30 +173,41 @@ def word_table(
 def agreement(records: Iterable[explanation_lib.Explanation]) -> Grid:
     """Return the mean Spearman correlation of the word scores of each two methods, over the texts both explain.
 
-    Scores are ranked with their sign. A text counts where neither method gives all its words one score.
+    Scores are ranked with their sign. A text counts where neither method gives all its words one score. No more than
+    one text is held at a time.
+
+    Args:
+      records: those of a text one after the other.
 
     Raises:
       ValueError: a method explains a text twice, or two read it differently.
     """
-    first: dict[str, explanation_lib.Explanation] = {}
-    ranks: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
-    for record in records:
-        known = first.setdefault(record.guid, record)
-        ranked = ranks.setdefault(record.method, {})
-        if record.guid in ranked or (record.texts, record.words) != (known.texts, known.words):
-            raise ValueError(
-                f"each method must explain a text once, and all read it alike, got {record.guid!r} twice by "
-                f"{record.method} or read in two ways; give the records of one data file and one target"
-            )
-        ranked[record.guid] = scipy.stats.rankdata(record.scores)
-    total = np.zeros((len(ranks), len(ranks)))
-    counts = np.zeros((len(ranks), len(ranks)), np.int64)
-    for guid, record in first.items():
-        absent = np.full(len(record.words), np.nan)
-        values = _correlations(np.stack([ranked.get(guid, absent) for ranked in ranks.values()]))
-        total += np.nan_to_num(values)
-        counts += np.isfinite(values)
-    return Grid(tuple(ranks), total / np.where(counts > 0, counts, np.nan), counts)
+    found: dict[tuple[str, str], list[float]] = collections.defaultdict(lambda: [0.0, 0])
+    names: dict[str, None] = {}
+    seen: set[str] = set()
+    for guid, of_text in itertools.groupby(records, key=lambda record: record.guid):
+        ranks: dict[str, npt.NDArray[np.float64]] = {}
+        read: set[tuple[object, ...]] = set()
+        for record in of_text:
+            read.add((record.texts, record.words))
+            if guid in seen or record.method in ranks or len(read) > 1:
+                raise ValueError(
+                    f"each method must explain a text once, and all read it alike, got {guid!r} twice by "
+                    f"{record.method} or read in two ways; give the records of one data file and one target, those "
+                    "of a text one after the other"
+                )
+            ranks[record.method] = scipy.stats.rankdata(record.scores)
+        seen.add(guid)
+        names |= dict.fromkeys(ranks)
+        values = _correlations(np.stack(list(ranks.values()))).ravel().tolist()
+        for (one, other), value in zip(itertools.product(ranks, ranks), values, strict=True):
+            if math.isfinite(value):
+                total, count = found[one, other]
+                found[one, other] = [total + value, count + 1]
+    rows = np.array([found[one, other] for one, other in itertools.product(names, names)])
+    totals, counts = rows.T.reshape(2, len(names), len(names))
+    means = totals / np.where(counts > 0, counts, np.nan)
+    return Grid(tuple(names), means, counts.astype(np.int64))
 
 
 def dataset_correlation(means: Mapping[str, Mapping[str, float]]) -> Grid:
@@ -316,7 +329,9 @@ def _is_punctuation(character: str) -> bool:
 
 
 def _correlations(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return Pearson's correlation of each two rows; NaN for a row that is constant or has a NaN."""
+    """Return Pearson's correlation of each two rows; NaN for a row that is constant, empty or has a NaN."""
+    if not rows.size:
+        return np.full((len(rows), len(rows)), np.nan)
     varies = [row.size > 1 and np.ptp(row) > 0 for row in rows]
     units = np.full(rows.shape, np.nan)
     units[varies] = scipy.stats.zscore(rows[varies], axis=1)

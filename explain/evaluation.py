@@ -35,14 +35,14 @@ class Sides(NamedTuple):
       predictor: answers for texts with words taken out.
       randomised: explainers by the same methods with weights drawn anew, by what of them was.
       nearby: explainers by the same methods with word embeddings moved a little.
-      others: explanations of the same texts that were made elsewhere, by guid.
+      others: explanations of the same texts that were made elsewhere, by method and guid.
     """
 
     explainer: explainer_lib.Explainer
     predictor: predictor_lib.Predictor
     randomised: Mapping[str, explainer_lib.Explainer] = {}
     nearby: Sequence[explainer_lib.Explainer] = ()
-    others: Mapping[str, Sequence[explanation.Explanation]] = {}
+    others: Mapping[str, Mapping[str, explanation.Explanation]] = {}
 
 
 class Plan(NamedTuple):
@@ -203,22 +203,21 @@ def _require_numbers(guid: str, records: Sequence[explanation.Explanation]) -> N
 def _comparable(
     guid: str,
     ours: Sequence[explanation.Explanation],
-    others: Mapping[str, Sequence[explanation.Explanation]],
-) -> Sequence[explanation.Explanation]:
-    """Return the explanations of a text that were made elsewhere.
+    others: Mapping[str, Mapping[str, explanation.Explanation]],
+) -> Iterator[explanation.Explanation]:
+    """Yield the explanations of a text that were made elsewhere.
 
     Raises:
-      ValueError: there is none where other texts have some, one is of other words or of another class than the model's
-        answer, or two have one method.
+      ValueError: a method has none of this text, or one of other words or of another class than the model's answer; or
+        its name is that of one of ours.
     """
-    found = others.get(guid, ())
-    if others and not found:
-        raise ValueError(
-            f"--records must hold an explanation of every text, got none of {guid!r}; give its guid"
-        )
     count, methods = len(ours[0].words), {record.method for record in ours}
-    for other in found:
-        told = f"the explanation of {guid!r} by {other.method}"
+    for method, records in others.items():
+        if (other := records.get(guid)) is None:
+            raise ValueError(
+                f"--records must hold an explanation of every text, got none of {guid!r} by {method}; give its guid"
+            )
+        told = f"the explanation of {guid!r} by {method}"
         if [word.text for word in other.words] != [word.text for word in ours[0].words]:
             raise ValueError(
                 f"{told} must be of the {count} words that the model reads of this text, got {len(other.words)} "
@@ -228,10 +227,9 @@ def _comparable(
             raise ValueError(
                 f"{told} must be of the model's answer {ours[0].predicted!r}, got {other.target!r}"
             )
-        if other.method in methods:
+        if method in methods:
             raise ValueError(f"{told} must be the only one by that name; rename the method")
-        methods.add(other.method)
-    return found
+        yield other
 
 
 def _complexity(scores: npt.NDArray[np.float32]) -> faithfulness.Metrics:
@@ -251,7 +249,10 @@ def _sanity(
     if not texts:
         return []
     predicted = [of_text[0].predicted for of_text in explained[: len(texts)]]
-    second = [int(np.argsort(of_text[0].probabilities)[-2]) for of_text in explained[: len(texts)]]
+    second = [  # of equal ones the first is predicted, as by argmax
+        int(np.argsort(-of_text[0].probabilities, kind="stable")[1])
+        for of_text in explained[: len(texts)]
+    ]
     count = len(texts)
 
     def again(

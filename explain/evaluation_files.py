@@ -40,9 +40,22 @@ def run(
       settings: whatever the figures depend on; the file's own must be the same.
 
     Raises:
-      ValueError: the file was begun with other settings, or with other texts; or an explanation made elsewhere is of
-        other words.
+      ValueError: the file was begun with other settings, or with other texts, or another process writes it; or an
+        explanation made elsewhere is of other words.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.alone(path.with_name(f".{path.name}.claimed"), path):
+        yield from _measured(sides, plan, examples, rationales, path, settings)
+
+
+def _measured(
+    sides: evaluation.Sides,
+    plan: evaluation.Plan,
+    examples: Iterable[datasets.InputExample],
+    rationales: Mapping[str, rationales_lib.Rationale],
+    path: pathlib.Path,
+    settings: Mapping[str, Any],
+) -> Iterator[evaluation.Line]:
     header = json.loads(json.dumps({"settings": settings}))
     done = _go_on(path, header)
     source, count = iter(examples), 0
@@ -73,6 +86,29 @@ def lines_of(path: pathlib.Path, count: int | None = None) -> Iterator[evaluatio
     with open(path, encoding="utf-8") as file:
         next(file)
         yield from map(json.loads, itertools.islice(file, count))
+
+
+def read_records(
+    paths: Iterable[files.Path],
+) -> dict[str, dict[str, explanation.Explanation]]:
+    """Return explanations that were made elsewhere, by method and guid.
+
+    Raises:
+      ValueError: a file holds none, or a text is explained twice by a method.
+    """
+    found: dict[str, dict[str, explanation.Explanation]] = {}
+    for path in paths:
+        record = None
+        for record in explanation.read_jsonl(path):
+            known = found.setdefault(record.method, {})
+            if known.setdefault(record.guid, record) is not record:
+                raise ValueError(
+                    f"{path}: the explanation of {record.guid!r} by {record.method} must be the only one by that name; "
+                    "rename the method"
+                )
+        if record is None:
+            raise ValueError(f"{path} must hold explanations, got none; check the file")
+    return found
 
 
 def save(results: Mapping[str, Any], path: files.Path) -> None:
@@ -124,10 +160,9 @@ def _go_on(path: pathlib.Path, header: evaluation.Line) -> int:
     """Begin a file, or cut a half-written line off an old one; return how many texts it holds.
 
     Raises:
-      ValueError: the file was begun with other settings.
+      ValueError: the file was begun with other settings, or is none of an evaluation.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(header) + "\n", encoding="utf-8")
         return 0
     size, count, begun = 0, -1, b""
@@ -141,7 +176,12 @@ def _go_on(path: pathlib.Path, header: evaluation.Line) -> int:
         path.unlink()
         return _go_on(path, header)
     os.truncate(path, size)
-    before, now = json.loads(begun)["settings"], header["settings"]
+    try:
+        before, now = json.loads(begun)["settings"], header["settings"]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"{path}:1 must hold an evaluation's settings, got {begun[:40]!r}; take another --output"
+        ) from None
     if changed := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
         raise ValueError(
             f"{path} must be gone on with as it was begun, but {', '.join(sorted(changed))} differ; take the same "

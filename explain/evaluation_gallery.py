@@ -3,6 +3,7 @@
 Leaves to others: the figures' looks (`evaluation_plots`), the tables' (`results_page`).
 """
 
+import glob
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -33,6 +34,7 @@ _CURVES = (  # protocol, metric, places, what they are, what is followed
         "share still right",
     ),
 )
+_OF_ALL = ("agreement", "heads_gradient", "heads_ablation", "words_[0-9]*")
 _INTERVAL, _FLOOR = ("value", "low", "high"), ("floor", "floor_low", "floor_high")
 
 
@@ -48,6 +50,8 @@ def draw(
 ) -> list[pathlib.Path]:
     """Write <path>_<name>.png for each figure that the results allow, and return their paths.
 
+    Figures of earlier results that these do not allow are removed.
+
     Args:
       lines: the evaluation's file of lines.
     """
@@ -55,6 +59,10 @@ def draw(
     for name, figure in _figures(results, lines):
         written.append(path.with_name(f"{path.stem}_{name}.png"))
         gallery.save_figure(figure, written[-1])
+    names = [*_OF_ALL, *(protocol for protocol, *_ in _CURVES)]
+    names += [f"{protocol}_methods" for protocol in results_lib.HEADLINES]
+    for name in names:
+        _remove_others(path.parent, f"{glob.escape(path.stem)}_{name}.png", written)
     return written
 
 
@@ -75,11 +83,20 @@ def write_eraser(
     count = results["texts"]
     read = [marked[line["guid"]] for line in evaluation_files.lines_of(lines, count)]
     eraser_files.write_data(folder, "test", [item for item in read if any(item.mask)])
+    written = [folder / "test.jsonl"]
     for method in dict.fromkeys(row["method"] for row in results["rows"]):
         found = evaluation_files.lines_of(lines, count)
         predictions = _predictions(found, method, labels, marked, top_k)
-        eraser_files.write_predictions(folder / f"{method}.jsonl", predictions)
+        written.append(folder / f"{method}.jsonl")
+        eraser_files.write_predictions(written[-1], predictions)
+    _remove_others(folder, "*.jsonl", written)
     return [folder]
+
+
+def _remove_others(folder: pathlib.Path, pattern: str, written: Sequence[pathlib.Path]) -> None:
+    for path in folder.glob(pattern):
+        if path not in written:
+            path.unlink()
 
 
 def _predictions(

@@ -4,6 +4,7 @@ Leaves to others: which words are taken out (`removal`), what is made of the ans
 """
 
 import functools
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,6 +60,13 @@ class Predictor:
     def weights_sha256(self) -> str:
         """Digest of every weight that the model uses."""
         return self._model.weights_sha256
+
+    @property
+    def parts_sha256(self) -> str:
+        """Digest of all but the weights that an answer depends on: vocabulary, architecture, how a text is read."""
+        parts = self._parts
+        facts = parts.config.to_json_string(), parts.record.model_dump_json()
+        return hashlib.sha256("\0".join(facts).encode() + parts.vocabulary_bytes()).hexdigest()
 
     def units(self, texts: Sequence[str | tuple[str, str]]) -> list[removal.Units]:
         """Return texts as the ids that the model reads, cut to its length, with the word of each."""

@@ -21,8 +21,10 @@ from explain import statistics
 Results: TypeAlias = dict[str, Any]
 """As it goes to JSON: settings, accuracy, calibration, rows, curves, pairs."""
 _Key: TypeAlias = tuple[str, str, str]  # method, protocol, metric
+_Figures: TypeAlias = Mapping[_Key, npt.NDArray[np.float64]]  # one number a text
 FLOOR = ""  # in the place of a method
 ALPHA = 0.05
+_F1 = np.vectorize(rationales.f1)
 MARGIN = 0.01  # what differs from chance by less is of no use, however sure the difference
 
 
@@ -31,22 +33,33 @@ class Headline(NamedTuple):
 
     Attributes:
       means: what it says, for a table's reader.
+      beside: other figures by which methods are told apart, and whether higher is better.
     """
 
     metric: str
     is_higher_better: bool
     means: str
+    beside: Mapping[str, bool] = {}
 
 
 HEADLINES = {
     "decompx": Headline(
-        "aopc", True, "fall of the probability without the top 10 to 90 % of words"
+        "aopc",
+        True,
+        "fall of the probability without the top 10 to 90 % of words",
+        {"accuracy": False},
     ),
     "eraser_comprehensiveness": Headline(
-        "aopc", True, "fall of the probability without the top 1 to 50 % of words"
+        "aopc",
+        True,
+        "fall of the probability without the top 1 to 50 % of words",
+        {"aopc_paper": True},
     ),
     "eraser_sufficiency": Headline(
-        "aopc", False, "fall of the probability with the top 1 to 50 % of words alone"
+        "aopc",
+        False,
+        "fall of the probability with the top 1 to 50 % of words alone",
+        {"aopc_paper": False},
     ),
     "deletion": Headline("auc", False, "probability while words go, the top first"),
     "insertion": Headline("auc", True, "probability while words come, the top first"),
@@ -59,10 +72,20 @@ HEADLINES = {
         "infidelity_scaled", False, "squared error of scores' sums as forecasts of the fall"
     ),
     "hard_rationale": Headline(
-        "comprehensiveness", True, "fall of the probability without the hard rationale"
+        "comprehensiveness",
+        True,
+        "fall of the probability without the hard rationale",
+        {"sufficiency": False},
     ),
-    "rationales": Headline("auprc", True, "area under precision and recall of the marked words"),
+    "rationales": Headline(
+        "auprc",
+        True,
+        "area under precision and recall of the marked words",
+        {"token_f1": True, "iou_f1": True, "eraser_iou_f1": True},
+    ),
 }
+_OF_MEANS = {"eraser_iou_f1": ("eraser_iou_precision", "eraser_iou_recall")}
+"""ERASER's own IOU-F1 is the F1 of two means, and so has no value a text."""
 
 
 def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Results:
@@ -86,13 +109,14 @@ def summarise(lines: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -
     figures = {
         key: np.array([*found, *[math.nan] * (count - len(found))]) for key, found in values.items()
     }
-    rows = [_row(key, found, figures, settings, seed) for key, found in figures.items() if key[0]]
+    keys = [*figures, *_joined(figures)]
+    rows = [_row(key, figures, settings, seed) for key in keys if key[0] != FLOOR]
     _hold_together(rows)
     return {
         "settings": dict(settings),
         "texts": count,
         **_accuracy(texts, seed),
-        "rows": [*rows, *_raw_iou_rows(figures, settings, seed)],
+        "rows": rows,
         "curves": [_curve(key, np.array(found), seed) for key, found in lists.items()],
         "pairs": list(_pairs(figures, seed)),
     }
@@ -228,26 +252,43 @@ def _interval(found: statistics.Interval) -> dict[str, float]:
     return {"value": found.mean, "low": found.low, "high": found.high, "n": found.n}
 
 
-def _row(
-    key: _Key,
-    found: npt.NDArray[np.float64],
-    figures: Mapping[_Key, npt.NDArray[np.float64]],
-    settings: Mapping[str, Any],
-    seed: int,
-) -> Results:
+def _joined(figures: _Figures) -> Iterator[_Key]:
+    """Yield the figures that are made of several means."""
+    for metric, (first, *_) in _OF_MEANS.items():
+        yield from ((m, protocol, metric) for m, protocol, name in figures if name == first)
+
+
+def _columns(figures: _Figures, key: _Key) -> list[npt.NDArray[np.float64]]:
+    """Return the columns of texts that a figure is made of; none where there is no such figure."""
     method, protocol, metric = key
-    row = {
-        "method": method,
-        "protocol": protocol,
-        "metric": metric,
-        **_interval(statistics.bootstrap_mean(found, seed)),
-    }
-    floor = figures.get((FLOOR, protocol, metric))
-    if floor is not None and metric != "infidelity":  # random scores are not in units of the logit
-        of_floor = statistics.bootstrap_mean(floor, seed)
-        beside = statistics.paired_difference(found, floor, seed)
+    keys = [(method, protocol, name) for name in _OF_MEANS.get(metric, (metric,))]
+    return [figures[key] for key in keys if key in figures]
+
+
+def _estimate(columns: Sequence[npt.NDArray[np.float64]], seed: int) -> statistics.Interval:
+    if len(columns) == 1:
+        return statistics.bootstrap_mean(columns[0], seed)
+    return statistics.bootstrap_of_means(columns, _F1, seed)
+
+
+def _compare(
+    ours: Sequence[npt.NDArray[np.float64]], theirs: Sequence[npt.NDArray[np.float64]], seed: int
+) -> statistics.Difference:
+    if len(ours) == 1:
+        return statistics.paired_difference(ours[0], theirs[0], seed)
+    return statistics.paired_difference_of_means(ours, theirs, _F1, seed)
+
+
+def _row(key: _Key, figures: _Figures, settings: Mapping[str, Any], seed: int) -> Results:
+    method, protocol, metric = key
+    ours, floor = _columns(figures, key), _columns(figures, (FLOOR, protocol, metric))
+    row: Results = {"method": method, "protocol": protocol, "metric": metric}
+    row |= _interval(_estimate(ours, seed))
+    if floor and metric != "infidelity":  # random scores are not in units of the logit
+        of_floor, beside = _estimate(floor, seed), _compare(ours, floor, seed)
         row |= {"floor": of_floor.mean, "floor_low": of_floor.low, "floor_high": of_floor.high}
         row |= {"over_floor": beside.difference, "p_floor": beside.p}
+        row |= {"over_floor_low": beside.low, "over_floor_high": beside.high}
     return row | {"settings": _settings(protocol, settings)}
 
 
@@ -256,26 +297,6 @@ def _settings(protocol: str, settings: Mapping[str, Any]) -> Results:
     if protocol in ("rationales", "hard_rationale"):
         found["hard_rationale"] = settings["rationale"]
     return found
-
-
-def _raw_iou_rows(
-    figures: Mapping[_Key, npt.NDArray[np.float64]], settings: Mapping[str, Any], seed: int
-) -> Iterator[Results]:
-    """Yield ERASER's own IOU-F1, which is the F1 of two means and so has no value a text."""
-
-    def found_by(method: str) -> statistics.Interval:
-        names = ("eraser_iou_precision", "eraser_iou_recall")
-        columns = [figures[method, "rationales", name] for name in names]
-        return statistics.bootstrap_of_means(columns, np.vectorize(rationales.f1), seed)
-
-    for method, protocol, metric in figures:
-        if metric == "eraser_iou_precision" and method:
-            row: Results = {"method": method, "protocol": protocol, "metric": "eraser_iou_f1"}
-            row |= _interval(found_by(method))
-            if (FLOOR, protocol, metric) in figures:
-                floor = found_by(FLOOR)
-                row |= {"floor": floor.mean, "floor_low": floor.low, "floor_high": floor.high}
-            yield row | {"settings": _settings(protocol, settings)}
 
 
 def _curve(key: _Key, found: npt.NDArray[np.float64], seed: int) -> Results:
@@ -292,17 +313,13 @@ def _curve(key: _Key, found: npt.NDArray[np.float64], seed: int) -> Results:
     }
 
 
-def _pairs(figures: Mapping[_Key, npt.NDArray[np.float64]], seed: int) -> Iterator[Results]:
+def _pairs(figures: _Figures, seed: int) -> Iterator[Results]:
     known = [method for method in dict.fromkeys(key[0] for key in figures) if method != FLOOR]
     for protocol, headline in HEADLINES.items():
-        methods = [name for name in known if (name, protocol, headline.metric) in figures]
-        for a, b in itertools.combinations(methods, 2):
-            one, other = (figures[method, protocol, headline.metric] for method in (a, b))
-            found = statistics.paired_difference(one, other, seed)
-            yield {
-                "protocol": protocol,
-                "metric": headline.metric,
-                "a": a,
-                "b": b,
-                **found._asdict(),
-            }
+        for metric in (headline.metric, *headline.beside):
+            columns = {method: _columns(figures, (method, protocol, metric)) for method in known}
+            methods = [method for method in known if columns[method]]
+            for a, b in itertools.combinations(methods, 2):
+                found = _compare(columns[a], columns[b], seed)
+                pair = {"protocol": protocol, "metric": metric, "a": a, "b": b}
+                yield pair | found._asdict()

@@ -50,7 +50,8 @@ def _facts(results: results_lib.Results) -> str:
         lines.append(f"Hard rationales hold the top {results['settings']['rationale']}.")
     lines.append(
         "Intervals are bootstrap intervals of 95 % over the texts (of words: over their occurrences). `=` marks "
-        f"methods that are not told apart from the best (paired bootstrap over texts, p >= {results_lib.ALPHA}); "
+        f"methods that are not told apart from the best (paired bootstrap over texts, p >= {results_lib.ALPHA}), in "
+        "the columns by which a table is not sorted the best too; "
         "p-values hold for all methods of a table together (Holm). The floor is the mean of "
         f"{results['settings']['draws']} random rankings."
     )
@@ -66,14 +67,22 @@ def _protocol_table(
 ) -> str:
     sign = -1 if headline.is_higher_better else 1
     ranked = sorted(of_metric, key=lambda row: sign * row["value"])
-    alike = _not_told_apart(results, protocol, ranked[0]["method"])
+    alike = _not_told_apart(results, ranked[0])
     more = list(dict.fromkeys(row["metric"] for row in rows if row["metric"] != headline.metric))
     table = [["method", headline.metric, "from floor", "p", "texts", *more]]
+    like_best = {
+        metric: _like_best([row for row in rows if row["metric"] == metric], results, is_higher)
+        for metric, is_higher in headline.beside.items()
+    }
     for row in ranked:
         mine = {other["metric"]: other for other in rows if other["method"] == row["method"]}
         mark = " =" if row["method"] in alike else ""
         over, p = (_number(row.get(name), sign) for name, sign in _BESIDE_FLOOR.items())
-        others = (_number(mine.get(metric, {}).get("value")) for metric in more)
+        others = (
+            _number(mine.get(metric, {}).get("value"))
+            + (" =" if row["method"] in like_best.get(metric, ()) else "")
+            for metric in more
+        )
         table.append([f"`{row['method']}`{mark}", _told(row), over, p, f"{row['n']:,}", *others])
     floor = ranked[0].get("floor")
     removal = results["settings"]["protocols"].get(protocol, {}).get("removal")
@@ -83,29 +92,48 @@ def _protocol_table(
     text = f"{told}. {'Higher' if headline.is_higher_better else 'Lower'} is better."
     if floor is not None:
         table.append(["random (floor)", _number(floor), *[""] * (3 + len(more))])
-        if not any(_beats_chance(row, sign) for row in ranked):
+        if all(_most_gained(row, sign) < results_lib.MARGIN for row in ranked):
             text += (
                 f" **No method is better than chance by {results_lib.MARGIN} or more: here explanations say nothing "
                 "of what the model reads.**"
             )
+        elif not any(_beats_chance(row, sign) for row in ranked):
+            text += " **No method can be told from chance by so few texts.**"
         if worse := [row["method"] for row in ranked if _beats_chance(row, -sign)]:
             text += f" **Worse than chance: {', '.join(f'`{name}`' for name in worse)}.**"
     return "\n\n".join([f"## {protocol}", text, _markdown(table)])
 
 
-def _not_told_apart(results: results_lib.Results, protocol: str, best: str) -> set[str]:
+def _like_best(
+    rows: Sequence[results_lib.Results], results: results_lib.Results, is_higher_better: bool
+) -> set[str]:
+    """Return the best method by a figure and those that are not told apart from it."""
+    known = [row for row in rows if row["n"]]
+    if len(known) < 2:
+        return set()
+    best = (max if is_higher_better else min)(known, key=lambda row: row["value"])
+    return {best["method"], *_not_told_apart(results, best)}
+
+
+def _not_told_apart(results: results_lib.Results, best: results_lib.Results) -> set[str]:
     """Return the methods whose figures may be the best one's, all comparisons with it taken together."""
     pairs = [
         pair
         for pair in results["pairs"]
-        if pair["protocol"] == protocol and best in (pair["a"], pair["b"])
+        if all(pair[name] == best[name] for name in ("protocol", "metric"))
+        and best["method"] in (pair["a"], pair["b"])
     ]
     held = statistics.holm([pair["p"] for pair in pairs])
     return {
-        pair["b"] if pair["a"] == best else pair["a"]
+        pair["b"] if pair["a"] == best["method"] else pair["a"]
         for pair, p in zip(pairs, held, strict=True)
         if not p < results_lib.ALPHA  # NaN: no text in common
     }
+
+
+def _most_gained(row: results_lib.Results, sign: int) -> float:
+    """Return the upper end of the interval of what a row gains over its floor."""
+    return float(row["over_floor_high"] if sign < 0 else -row["over_floor_low"])
 
 
 def _beats_chance(row: results_lib.Results, sign: int) -> bool:

@@ -82,8 +82,9 @@ def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, seed: int) -> Differen
 
     The p-value inverts the interval: it is the smallest level at which 0 lies outside, twice the share of resampled
     means on the side of 0 that fewer reach, 0 itself counting for both. One is added to both counts (Davison and
-    Hinkley 1997), so that p is never 0, and it is never below 2 ** (1 - n), what changing the signs of so few
-    differences could reach. A text that either has NaN for is left out, and `n` tells.
+    Hinkley 1997), so that p is never 0, and it is never below 2 ** (1 - d), d the number of texts in which a and b
+    differ: what changing the signs of so few differences could reach. A text that either has NaN for is left out, and
+    `n` tells.
 
     Args:
       a: one number a text.
@@ -103,11 +104,32 @@ def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike, seed: int) -> Differen
     differences = differences[~np.isnan(differences)]
     if not differences.size:
         return Difference(np.nan, np.nan, np.nan, np.nan, 0)
-    means = _resampled_means(differences, seed)
-    beyond = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
-    p = max(2 * (beyond + 1) / (RESAMPLES + 1), 2.0 ** (1 - len(differences)))
-    p = min(1.0, p)
-    return Difference(float(np.mean(differences)), *_percentiles(means), p, len(differences))
+    means, differ = _resampled_means(differences, seed), np.count_nonzero(differences)
+    return _difference(float(np.mean(differences)), means, differ, len(differences))
+
+
+def paired_difference_of_means(
+    a: Sequence[npt.ArrayLike],
+    b: Sequence[npt.ArrayLike],
+    combine: Callable[..., Numbers],
+    seed: int,
+) -> Difference:
+    """Return how far what several means amount to lies above the same of others; see `paired_difference`.
+
+    Args:
+      a: as the columns of `bootstrap_of_means`.
+      b: of the same texts in the same order.
+    """
+    rows = np.stack([np.asarray(column, np.float64) for column in (*a, *b)])
+    rows = rows[:, ~np.isnan(rows).any(axis=0)]
+    if not rows.size:
+        return Difference(np.nan, np.nan, np.nan, np.nan, 0)
+    resampled = [_resampled_means(row, seed) for row in rows]
+    means = combine(*resampled[: len(a)]) - combine(*resampled[len(a) :])
+    ours, theirs = rows[: len(a)], rows[len(a) :]
+    (one,), (other,) = (combine(*np.mean(side, axis=1, keepdims=True)) for side in (ours, theirs))
+    differ = np.count_nonzero((ours != theirs).any(axis=0))
+    return _difference(float(one - other), means, differ, rows.shape[1])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -180,6 +202,12 @@ def _resampled_means(values: Numbers, seed: int) -> Numbers:
     return np.concatenate(
         [np.mean(values[draw.integers(len(values), size=(size, len(values)))], 1) for size in sizes]
     )
+
+
+def _difference(found: float, means: Numbers, differ: int, count: int) -> Difference:
+    beyond = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
+    p = max(2 * (beyond + 1) / (RESAMPLES + 1), 2.0 ** (1 - differ))
+    return Difference(found, *_percentiles(means), min(1.0, p), count)
 
 
 def _percentiles(means: Numbers) -> tuple[float, float]:

@@ -49,6 +49,9 @@ from explain import removal
 from explain import results as results_lib
 
 NEARBY = 5  # explainers whose word embeddings are moved
+_NO_VERDICT = (
+    "no word of it stands in the texts --min_count times or more; there is no table of polarity"
+)
 RADIUS = 0.02  # of their mean length; Captum's default is as small, in units of the input
 
 
@@ -94,6 +97,7 @@ def settings_of(
     source = options.rationales or options.data_file
     return {
         "weights_sha256": predictor.weights_sha256,
+        "parts_sha256": predictor.parts_sha256,
         "labels": predictor.labels,
         "reads": predictor.reads,
         "data": source.name,
@@ -134,10 +138,7 @@ def sides_of(options: argparse.Namespace) -> evaluation.Sides:
     """Load what explains and what answers; the altered models only where they are asked."""
     explainer = model.load_explainer(options.model_dir, options.methods)
     predictor = model.load_predictor(options.model_dir, precision=options.precision)
-    others: dict[str, list[explanation.Explanation]] = {}
-    for path in options.records:
-        for record in explanation.read_jsonl(path):
-            others.setdefault(record.guid, []).append(record)
+    others = evaluation_files.read_records(options.records)
     if not options.sanity_examples:
         return evaluation.Sides(explainer, predictor, others=others)
     layers, seed = predictor.layers, options.seed
@@ -160,11 +161,10 @@ def sides_of(options: argparse.Namespace) -> evaluation.Sides:
 
 
 def weigh_heads(
-    options: argparse.Namespace,
-    predictor: predictor_lib.Predictor,
-    examples: Sequence[datasets.InputExample],
+    options: argparse.Namespace, examples: Sequence[datasets.InputExample]
 ) -> dict[str, Any]:
     """Return what each head counts for in the predicted logits of texts, by its gradient and by its absence."""
+    predictor = model.load_predictor(options.model_dir)  # float32, as that without heads
     texts = [e.text_a if e.text_b is None else (e.text_a, e.text_b) for e in examples]
     rows = [units.ids for units in predictor.units(texts)]
     targets = predictor.logits(rows).argmax(axis=1).tolist()
@@ -216,9 +216,11 @@ def main(options: argparse.Namespace) -> None:
         results |= results_lib.of_words(
             records(), polarity, min_count=options.min_count, seed=options.seed
         )
+    if polarity and not results.get("polarity"):
+        sys.stderr.write(f"--lexicon: {_NO_VERDICT}\n")
     if weighed := examples[: options.head_examples]:
         known = evaluation_files.heads(options.output, settings, len(weighed))
-        results |= known or weigh_heads(options, sides.predictor, weighed)
+        results |= known or weigh_heads(options, weighed)
     evaluation_files.save(results, options.output)
     title = f"Explanations of {options.model_dir}"
     written = [options.output, evaluation_gallery.write_tables(results, options.output, title)]

@@ -1,7 +1,7 @@
 """Write ERASER's movie reviews as tables for `run_classifier.py` and as rationales for `evaluate_explanations.py`.
 
-    python scripts/prepare_eraser_movies.py --output_dir data/movies --input movies.tar.gz
-    python run_classifier.py --train_file data/movies/train.tsv --dev_file data/movies/dev.tsv ...
+    python scripts/prepare_eraser_movies.py --output_dir out/data/movies --input movies.tar.gz
+    python run_classifier.py --train_file out/data/movies/train.tsv --dev_file out/data/movies/dev.tsv ...
 
 The input is the archive of movies from https://www.eraserbenchmark.com, or the folder in it: docs/ and those of
 train.jsonl, val.jsonl and test.jsonl that there are. Each split becomes a table with the header `id text label` (NEG or

@@ -1,7 +1,7 @@
 """Write HateXplain as tables for `run_classifier.py` and as rationales for `evaluate_explanations.py`.
 
-    python scripts/prepare_hatexplain.py --output_dir data/hatexplain --input HateXplain/Data
-    python run_classifier.py --train_file data/hatexplain/train.tsv --dev_file data/hatexplain/dev.tsv ...
+    python scripts/prepare_hatexplain.py --output_dir out/data/hatexplain --input HateXplain/Data
+    python run_classifier.py --train_file out/data/hatexplain/train.tsv --dev_file out/data/hatexplain/dev.tsv ...
 
 The input folder holds dataset.json and post_id_divisions.json, from Data/ of https://github.com/hate-alert/HateXplain,
 or those of train.jsonl, val.jsonl and test.jsonl, plain or .gz, that there are. Each split becomes a table with the

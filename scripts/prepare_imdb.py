@@ -1,8 +1,8 @@
 """Write IMDb reviews as train.tsv, dev.tsv and test.tsv for `run_classifier.py --task_name=imdb`.
 
-    python scripts/prepare_imdb.py --output_dir data/imdb                        # downloads aclImdb (80 MB)
-    python scripts/prepare_imdb.py --output_dir data/imdb --input aclImdb        # a local folder, or its .tar.gz
-    python scripts/prepare_imdb.py --output_dir data/imdb --input reviews        # train*.jsonl[.gz], test*.jsonl[.gz]
+    python scripts/prepare_imdb.py --output_dir out/data/imdb                    # downloads aclImdb (80 MB)
+    python scripts/prepare_imdb.py --output_dir out/data/imdb --input aclImdb    # a local folder, or its .tar.gz
+    python scripts/prepare_imdb.py --output_dir out/data/imdb --input reviews    # train*.jsonl[.gz], test*.jsonl[.gz]
 
 The header is `id label text`, label 1 = positive; texts are kept to the byte, quoted as pandas does. Part of the
 training set becomes dev.tsv; `--dev_fraction=0` leaves all 25,000 in train.tsv and writes no dev.tsv.

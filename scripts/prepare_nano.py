@@ -1,9 +1,9 @@
 """Write vocabulary and config of a small BERT over whole words, for `run_classifier.py` to train from nothing.
 
-    python scripts/prepare_nano.py --train_file data/imdb/train.tsv --output_dir out/nano \
+    python scripts/prepare_nano.py --train_file out/data/imdb/train.tsv --output_dir out/nano \
       --n_layer 1 --n_head 1 --n_embed 3 --max_seq_len 128
     python run_classifier.py --vocab_file out/nano/vocab.txt --bert_config_file out/nano/bert_config.json \
-      --train_file data/imdb/train.tsv --do_train --output_dir out/nano_imdb --max_seq_length 128 \
+      --train_file out/data/imdb/train.tsv --do_train --output_dir out/nano_imdb --max_seq_length 128 \
       --learning_rate 1e-3 --train_batch_size 64 --classifier_head_config global_average_pool
 
 The words are those of the training file and of no other: [PAD], [CLS], [SEP], [UNK] and [MASK], then the words in

@@ -2,7 +2,7 @@
 
     python scripts/visual_explain.py --config scripts/config.yaml --input "Not a dull moment in it."
     python scripts/visual_explain.py --config scripts/config.yaml --input "..." --method rollout,occlusion --layers 0,-1
-    python scripts/visual_explain.py --model_dir out/demo --output_dir out/why --input "..."
+    python scripts/visual_explain.py --model_dir out/demo --output_dir out/why --layers=0,-1 --input "..."
 
 Into <output_dir>/visualizations/ go attention_layer_<i>.png (mean over heads) of each layer, attention.npz (every layer
 and head, and the tokens), token_importance.png, explanation.html and explanation.jsonl; their paths are printed, and

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -157,6 +158,10 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     assert status == 0, log
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert results["settings"]["rationale"] == "1 tokens"
+    own = ("--protocols", "deletion", "--top_k", "2", "--output", str(tmp_path / "two" / "e.json"))
+    assert evaluate(*own, data=("--rationales", str(marked)))[0] == 0
+    stated = json.loads((tmp_path / "two" / "e.json").read_text())["settings"]
+    assert stated["rationale"] == "2 tokens"
     folder = tmp_path / "out" / "e_eraser"
     lines = (folder / "attention_last.jsonl").read_text().splitlines()
     (first,) = (line for line in lines if '"annotation_id": "a"' in line)
@@ -259,19 +264,88 @@ def test_a_lexicon_heads_a_removal_and_explanations_made_elsewhere(evaluate, fol
         ],
         tmp_path / "elsewhere.jsonl",
     )
-    status, _, log = evaluate(
-        *("--lexicon", str(tmp_path / "good.txt"), str(tmp_path / "bad.txt")),
-        *("--lexicon_class", "good", "--min_count", "1", "--head_examples", "2"),
+    lexicon = ("--lexicon", str(tmp_path / "good.txt"), str(tmp_path / "bad.txt"))
+    wish = (
+        *("--lexicon_class", made[0].predicted, "--min_count", "1", "--head_examples", "2"),
         *("--removal", "pad", "--protocols", "deletion"),
         *("--records", str(tmp_path / "elsewhere.jsonl")),
     )
+    status, said, log = evaluate(*lexicon, *wish)
     assert status == 0, log
     results = json.loads((tmp_path / "out" / "e.json").read_text())
     assert {row["method"] for row in results["rows"]} == {*METHODS.split(","), "elsewhere"}
     assert results["settings"]["protocols"] == {"deletion": {"removal": "pad"}}
     assert np.shape(results["heads"]["ablation"]["mean"]) == (2, 3)
     assert (tmp_path / "out" / "e_heads_gradient.png").is_file()
-    assert results["polarity"].get("attention_last", {"right_sign": None})["right_sign"] is None
+    assert results["polarity"]["attention_last"]["right_sign"] is None
+    sides = results["words"]["gradient_x_input"][made[0].predicted]
+    signs = {row["word"]: np.sign(row["value"]) for side in sides.values() for row in side}
+    wanted = {
+        word: sign for word, sign in (("fine", 1), ("dull", -1), ("was", -1)) if word in signs
+    }
+    verdict = results["polarity"]["gradient_x_input"]
+    assert verdict["positive"] + verdict["negative"] == len(wanted) > 0
+    right = np.mean([signs[word] == sign for word, sign in wanted.items()])
+    assert verdict["right_sign"]["value"] == pytest.approx(right)
+    assert "no word of it" not in said.err
+    (tmp_path / "good.txt").write_text("brilliant\n")
+    (tmp_path / "bad.txt").write_text("awful\n")
+    status, said, _ = evaluate(*lexicon, *wish)
+    assert status == 0
+    assert "--lexicon: no word of it stands in the texts --min_count times or more" in said.err
+
+
+def test_altered_models_and_answers_are_those_that_were_asked_for(folder):
+    arguments = ("--model_dir", str(folder), "--data_file", "x.tsv", "--output", "x.json")
+    wish = ("--methods", METHODS, "--sanity_examples", "1", "--precision", "bfloat16")
+    sides = evaluate_explanations.sides_of(
+        evaluate_explanations._parser().parse_args([*arguments, *wish])
+    )
+    text = ["it was very dull and the film"]
+
+    def scores(explainer):
+        return [tuple(record.scores.tolist()) for record in explainer(text, target="good")]
+
+    gradient, attention = scores(sides.explainer)
+    drawn = {name: scores(side) for name, side in sides.randomised.items()}
+    assert list(drawn) == ["top_0_of_2", "top_1_of_2", "top_2_of_2", "all"]
+    assert drawn["top_0_of_2"][1] == attention  # which knows no head
+    assert len({gradient, *(found[0] for found in drawn.values())}) == 5
+    assert len({attention, *(found[1] for found in drawn.values())}) == 4
+    assert len({gradient, *(scores(side)[0] for side in sides.nearby)}) == 6
+    rows = [units.ids for units in sides.predictor.units(text)]
+    exact = model.load_predictor(folder).logits(rows)
+    rounded = model.load_predictor(folder, precision="bfloat16").logits(rows)
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_array_equal(sides.predictor.logits(rows), rounded)
+
+
+def test_figures_that_later_results_do_not_have_are_removed(evaluate, tmp_path):
+    wish = ("--protocols", "deletion")
+    assert evaluate(*wish, "--min_count", "1")[0] == 0
+    folder = tmp_path / "out"
+    drawn = sorted(path.name for path in folder.glob("e_words_*.png"))
+    assert drawn
+    (folder / "e_words_notes.png").write_bytes(b"mine")
+    (folder / "e_decompx_methods.png").write_bytes(b"of other protocols")
+    assert evaluate(*wish, "--min_count", "99")[0] == 0
+    assert [path.name for path in folder.glob("e_words_*.png")] == ["e_words_notes.png"]
+    assert not (folder / "e_decompx_methods.png").exists()
+    assert (folder / "e_agreement.png").is_file()
+
+
+def test_a_model_that_reads_otherwise_is_not_gone_on_with(folder, evaluate, tmp_path):
+    assert evaluate("--protocols", "deletion", "--max_examples", "1")[0] == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "SHA256SUMS").unlink(missing_ok=True)
+    record = copy / "classifier_config.json"
+    said = record.read_text()
+    assert '"do_lower_case": true' in said
+    record.write_text(said.replace('"do_lower_case": true', '"do_lower_case": false'))
+    status, _, log = evaluate("--protocols", "deletion", "--model_dir", str(copy))
+    assert status == 1
+    assert "but parts_sha256 differ; take the same options" in log
 
 
 def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(
@@ -281,7 +355,7 @@ def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(
 
     def ablation(folder, rows, targets):
         asked.append(len(rows))
-        return np.ones((len(rows), 2, 3), np.float32)
+        return -np.ones((len(rows), 2, 3), np.float32)
 
     monkeypatch.setattr(evaluate_explanations.model, "head_ablation", ablation)
     wish = ["--protocols", "deletion", "--head_examples"]
@@ -295,6 +369,8 @@ def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(
         assert status == 0, log
         found.append(json.loads((tmp_path / "out" / "e.json").read_text()))
     assert asked == [2, 3]
+    assert found[0]["heads"]["ablation"]["mean"] == np.ones((2, 3)).tolist()  # as far as up
+    assert np.min(found[0]["heads"]["gradient"]["mean"]) >= 0
     assert found[0]["heads"] == found[1]["heads"]
     assert found[0]["heads_spearman"] == found[1]["heads_spearman"]
     (tmp_path / "out" / "e.lines.jsonl").unlink()

@@ -1,6 +1,7 @@
 """What a data set's explanations say together: worked out by hand, and as NumPy, SciPy and scikit-learn say."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -99,6 +100,9 @@ def test_no_word_is_on_both_sides_of_a_table(seven_words):
 def test_equal_means_are_in_the_order_of_unicode():
     scores = {word: np.ones(5, np.float32) for word in ("b", "a", "c")}
     assert [row.word for row in corpus.word_table(scores).top] == ["a", "b", "c"]
+    below = {word: np.zeros(5, np.float32) for word in ("d", "f", "e")}
+    table = corpus.word_table(scores | below, number=2)
+    assert [row.word for row in table.bottom] == ["d", "e"]
 
 
 def records_of(build_record, scores_by_method, guid="test-0"):
@@ -156,11 +160,41 @@ def test_methods_without_a_common_text_have_no_correlation(build_record):
     np.testing.assert_array_equal(grid.counts, [[1, 0], [0, 1]])
 
 
+def test_a_text_without_words_counts_for_no_correlation(build_record):
+    records = records_of(build_record, {"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]})
+    records += [build_record("", guid="test-1", scores=[1, 1], method=name) for name in ("x", "y")]
+    grid = corpus.agreement(records)
+    np.testing.assert_allclose(grid.values, np.ones((2, 2)))
+    np.testing.assert_array_equal(grid.counts, np.ones((2, 2)))
+
+
+def test_no_more_than_a_text_is_held_while_agreement_is_worked_out(build_record):
+    alive, most = 0, 0
+
+    def gone():
+        nonlocal alive
+        alive -= 1
+
+    def records():
+        nonlocal alive, most
+        for text in range(20):
+            scores = {"x": [1, 2, 3, 4], "y": [2, 1, 4, 3]}
+            for record in records_of(build_record, scores, f"test-{text}"):
+                weakref.finalize(record.scores, gone)
+                alive += 1
+                most = max(most, alive)
+                yield record
+
+    corpus.agreement(records())
+    assert most <= 6
+
+
 def test_a_text_explained_twice_or_read_in_two_ways_is_refused(build_record):
     (record,) = records_of(build_record, {"x": [1, 2, 3, 4]})
     (other,) = records_of(build_record, {"y": [1, 2, 3, 4]})
     cut = dataclasses.replace(other, words=other.words[:3], scores=other.scores[:3])
-    for records in ([record, record], [record, cut]):
+    (between,) = records_of(build_record, {"x": [1, 2, 3, 4]}, guid="test-1")
+    for records in ([record, record], [record, cut], [record, between, other]):
         with pytest.raises(ValueError, match=r"explain a text once, .* got 'test-0' twice by [xy]"):
             corpus.agreement(records)
 

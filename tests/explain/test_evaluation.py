@@ -11,10 +11,12 @@ from bert import alterations
 from bert import datasets
 from explain import evaluation
 from explain import evaluation_files
+from explain import explanation
 from explain import faithfulness
 from explain import model
 from explain import rationales
 from explain import removal
+from explain import robustness
 from explain import statistics
 from tests.explain import explained
 
@@ -93,6 +95,11 @@ def test_sanity_checks_tell_methods_that_know_class_and_model_from_those_that_do
     assert of["rollout"]["random_logit"]["spearman"] == pytest.approx(1.0)
     assert of["random"]["randomisation"]["top_2_of_2"] == pytest.approx(1.0)
     assert of["random"]["sensitivity"]["max"] == 0.0
+    record = sides.explainer(TEXTS[:1])[0]
+    moved = [near(TEXTS[:1], target=record.predicted)[0].scores for near in sides.nearby]
+    assert of["gradient_x_input"]["sensitivity"]["max"] == pytest.approx(
+        robustness.max_sensitivity(record.scores, np.stack(moved)), rel=1e-3
+    )
     assert of["gradient_x_input"]["sensitivity"]["max"] > 0.0
     probabilities = np.array(line["probabilities"])
     first, second = (int(index) for index in np.argsort(probabilities)[[-1, -2]])
@@ -236,35 +243,90 @@ def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tm
     assert path.read_bytes() == before
 
 
+def test_a_file_that_is_no_evaluations_is_refused(run, examples, tmp_path):
+    for content in ('{"a": 1}\n{"a": 2}\n', "[1]\n[2]\n", "text\nmore\n"):
+        path = tmp_path / "lines.jsonl"
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"jsonl:1 must hold an evaluation's settings, got b"):
+            run(examples, path)
+        assert path.read_text() == content
+
+
+def test_two_runs_cannot_write_one_file(run, sides, examples, tmp_path):
+    path = tmp_path / "lines.jsonl"
+    plan = evaluation.Plan([faithfulness.PROTOCOLS["decompx"]], draws=2, sanity_texts=3)
+    first = evaluation_files.run(sides, plan, examples, {}, path, {"seed": 0})
+    next(first)
+    with pytest.raises(ValueError, match=r"lines\.jsonl must be written by one process at a time"):
+        run(examples, path)
+    assert len(list(first)) == len(examples) - 1
+    assert len(run(examples, path)) == len(examples)
+
+
+def test_chance_does_not_depend_on_the_texts_that_are_measured_together(sides, examples):
+    marked = {
+        example.guid: rationales.Rationale(
+            example.guid,
+            (words := tuple(example.text_a.split())),
+            (True, *[False] * (len(words) - 1)),
+            "good",
+        )
+        for example in examples
+    }
+    plan = PLAN._replace(protocols=[], sanity_texts=0)
+    whole = list(evaluation.measure(sides, plan, examples, marked))
+    apart = [
+        line
+        for first, example in enumerate(examples)
+        for line in evaluation.measure(sides, plan, [example], marked, first=first)
+    ]
+    assert [line["floor"] for line in whole] == [line["floor"] for line in apart]
+
+
 def test_explanations_made_elsewhere_are_measured_beside_ours(sides, examples):
     ours = sides.explainer(TEXTS)[::3]
     others = {
-        example.guid: [dataclasses.replace(record, method="elsewhere", scores=-record.scores)]
+        example.guid: dataclasses.replace(record, method="elsewhere", scores=-record.scores)
         for example, record in zip(examples, ours, strict=True)
     }
-    (line, *_) = evaluation.measure(sides._replace(others=others), PLAN, examples, {})
+    beside = sides._replace(others={"elsewhere": others})
+    (line, *_) = evaluation.measure(beside, PLAN, examples, {})
     of = line["measures"]
     assert of["elsewhere"]["deletion"]["curve"] != of["gradient_x_input"]["deletion"]["curve"]
     assert line["scores"]["elsewhere"] == [-score for score in line["scores"]["gradient_x_input"]]
     assert "random_logit" not in of["elsewhere"]
-    for change, told in (
-        ({"target": "so-so"}, r"must be of the model's answer '\w[\w-]*', got 'so-so'"),
-        ({"method": "rollout"}, r"by rollout must be the only one by that name"),
+    wrong = dataclasses.replace(others["g0"], target="so-so")
+    shorter = dataclasses.replace(ours[1], guid="g0", method="elsewhere")
+    for elsewhere, told in (
+        ({"elsewhere": {"g0": wrong}}, r"must be of the model's answer '\w[\w-]*', got 'so-so'"),
+        ({"rollout": others}, r"'g0' by rollout must be the only one by that name"),
+        ({"elsewhere": {}}, r"an explanation of every text, got none of 'g0' by elsewhere"),
+        ({"elsewhere": others, "part": {"g1": wrong}}, r"every text, got none of 'g0' by part"),
+        ({"elsewhere": {"g0": shorter}}, r"'g0' by elsewhere must be of the 5 words .* got 1"),
     ):
-        wrong = {"g0": [dataclasses.replace(others["g0"][0], **change)]}
         with pytest.raises(ValueError, match=told):
-            list(evaluation.measure(sides._replace(others=wrong), PLAN, examples, {}))
-    with pytest.raises(ValueError, match=r"an explanation of every text, got none of 'g0'"):
-        list(evaluation.measure(sides._replace(others={"x": []}), PLAN, examples, {}))
-    shorter = {"g0": [dataclasses.replace(ours[1], guid="g0", method="elsewhere")]}
-    with pytest.raises(ValueError, match=r"'g0' by elsewhere must be of the 5 words .* got 1"):
-        list(evaluation.measure(sides._replace(others=shorter), PLAN, examples, {}))
+            list(evaluation.measure(sides._replace(others=elsewhere), PLAN, examples, {}))
+
+
+def test_explanations_made_elsewhere_are_read_by_method_and_text(sides, tmp_path):
+    ours = sides.explainer(TEXTS[:2])
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path, some in zip(paths, (ours[:4], ours[4:]), strict=True):
+        explanation.save_jsonl(some, path)
+    found = evaluation_files.read_records(paths)
+    assert found.keys() == set(METHODS)
+    assert {record.guid for record in ours} == found["rollout"].keys()
+    with pytest.raises(ValueError, match=r"a\.jsonl: the explanation of .* must be the only one"):
+        evaluation_files.read_records([*paths, paths[0]])
+    paths[0].write_text("")
+    with pytest.raises(ValueError, match=r"a\.jsonl must hold explanations, got none"):
+        evaluation_files.read_records(paths)
 
 
 def test_scores_that_are_no_numbers_are_told_with_text_and_method(sides, examples):
     record = sides.explainer(TEXTS[:1])[0]
     broken = dataclasses.replace(record, method="odd", scores=record.scores * np.float32(np.nan))
-    others = {example.guid: [broken] for example in examples}
+    others = {"odd": {example.guid: broken for example in examples}}
     with pytest.raises(
         ValueError,
         match=r"^g0: scores must be finite numbers, got others by odd; leave that method out",

@@ -160,11 +160,60 @@ def test_the_page_ranks_the_methods_and_says_which_are_told_apart(lines):
 
 
 def test_the_page_says_so_where_no_method_is_better_than_chance():
-    rows = zip((0.2, 0.3, 0.1, 0.3), (0.3, 0.2, 0.2, 0.1), (0.2, 0.2, 0.2, 0.2), strict=True)
-    made = [line(index, *row) for index, row in enumerate(rows)]
+    noise = np.random.default_rng(0).normal(0.2, 0.01, (80, 3))
+    made = [line(index, *row) for index, row in enumerate(noise)]
     page = results_page.to_markdown(results.summarise(made, SETTINGS), "Shuffled")
     assert page.count("**No method is better than chance by 0.01 or more") == 2
     assert "`poor` =" in page or "`good` =" in page
+    assert "so few texts" not in page
+
+
+def test_few_texts_are_not_taken_for_a_model_that_learned_nothing():
+    made = [line(index, 0.9 + index / 100, 0.8, 0.1) for index in range(5)]
+    page = results_page.to_markdown(results.summarise(made, SETTINGS), "Few")
+    assert "No method is better than chance" not in page
+    assert page.count("**No method can be told from chance by so few texts.**") == 2
+
+
+def test_figures_beside_the_headline_are_told_apart_too():
+    def of_text(index):
+        rng = np.random.default_rng(index)
+        found = {
+            method: {
+                "rationales": {
+                    "auprc": auprc + rng.normal(0, 0.01),
+                    "token_f1": token_f1 + rng.normal(0, 0.01),
+                    "eraser_iou_precision": iou + rng.normal(0, 0.01),
+                    "eraser_iou_recall": iou + rng.normal(0, 0.01),
+                }
+            }
+            for method, auprc, token_f1, iou in (
+                ("a", 0.9, 0.3, 0.5),
+                ("b", 0.8, 0.5, 0.5),
+                ("c", 0.7, 0.5, 0.1),
+            )
+        }
+        return line(index, 0, 0, 0) | {
+            "measures": found,
+            "floor": {"rationales": found["c"]["rationales"]},
+        }
+
+    summary = results.summarise([of_text(index) for index in range(60)], SETTINGS)
+    rows = results_page.to_markdown(summary, "Marks").split("## rationales")[1].splitlines()
+    head, a, b, c = (
+        [cell.strip() for cell in row.split("|")]
+        for row in rows
+        if row.startswith(("| `", "| method"))
+    )
+    f1, iou = head.index("token_f1"), head.index("eraser_iou_f1")
+    assert [row[1] for row in (a, b, c)] == ["`a`", "`b`", "`c`"]
+    assert [row[f1].endswith("=") for row in (a, b, c)] == [False, True, True]
+    assert [row[iou].endswith("=") for row in (a, b, c)] == [True, True, False]
+    raw = find(summary["rows"], method="a", metric="eraser_iou_f1")
+    assert raw["over_floor"] == pytest.approx(0.4, abs=0.01)
+    assert raw["p_floor_holm"] == pytest.approx(3 * 2 / 2001)
+    assert raw["over_floor_low"] < raw["over_floor"] < raw["over_floor_high"]
+    assert find(summary["rows"], method="c", metric="eraser_iou_f1")["p_floor"] == 1.0
 
 
 def test_words_that_drive_a_class_come_with_counts_and_a_lexicons_verdict(lines):

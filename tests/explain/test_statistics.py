@@ -87,6 +87,44 @@ def test_the_p_value_is_1_without_a_difference_and_never_0():
     assert np.isnan(nothing.p)
 
 
+def test_texts_that_do_not_differ_are_no_evidence_of_a_difference():
+    sparse = statistics.paired_difference([0.75] * 5 + [0.25] * 95, [0.25] * 100, 0)
+    assert sparse.n == 100
+    assert sparse.p == 2 / 2**5
+    combined = statistics.paired_difference_of_means(
+        [[0.75] * 5 + [0.25] * 95], [[0.25] * 100], lambda mean: mean, 0
+    )
+    assert combined == pytest.approx(sparse)
+
+
+def test_a_difference_of_what_means_amount_to_is_of_the_same_texts():
+    def product(a, b):
+        return a * b
+
+    a, b, c, d = np.random.default_rng(5).random((4, 40))
+    found = statistics.paired_difference_of_means([a, b], [c, d], product, 3)
+    assert found.difference == pytest.approx(np.mean(a) * np.mean(b) - np.mean(c) * np.mean(d))
+    assert found.n == 40
+    theirs = stats.bootstrap(
+        (a, b, c, d),
+        lambda a, b, c, d, axis: a.mean(axis) * b.mean(axis) - c.mean(axis) * d.mean(axis),
+        n_resamples=20_000,
+        method="percentile",
+        paired=True,
+        rng=np.random.default_rng(8),
+    )
+    width = found.high - found.low
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.05 * width)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.05 * width)
+    alone = statistics.paired_difference_of_means([a], [c], lambda mean: mean, 3)
+    assert alone == pytest.approx(statistics.paired_difference(a, c, 3))
+    a[3] = np.nan
+    assert statistics.paired_difference_of_means([a, b], [c, d], product, 3).n == 39
+    nothing = statistics.paired_difference_of_means([[np.nan]], [[1.0]], lambda mean: mean, 3)
+    assert nothing.n == 0
+    assert np.isnan(nothing.p)
+
+
 def test_the_calibration_error_by_hand():
     probabilities = np.array(
         [[0.95, 0.05], [0.9, 0.1], [0.08, 0.92], [0.55, 0.45], [0.4, 0.6], [0.5, 0.5]], np.float32
