@@ -166,6 +166,10 @@ def test_texts_that_people_marked_are_measured_against_their_marks(evaluate, tmp
     lines = (folder / "attention_last.jsonl").read_text().splitlines()
     (first,) = (line for line in lines if '"annotation_id": "a"' in line)
     assert (folder / "docs" / "b").read_text() == "it was dull\n"
+    (folder / "other.jsonl").write_text("of another method")
+    assert evaluate("--protocols", "deletion", data=("--rationales", str(marked)))[0] == 0
+    left = {path.name for path in folder.glob("*.jsonl")}
+    assert left == {"test.jsonl", "gradient_x_input.jsonl", "attention_last.jsonl"}
     assert "words" not in results
     prediction = json.loads(first)
     assert prediction["annotation_id"] == "a"
@@ -339,13 +343,20 @@ def test_a_model_that_reads_otherwise_is_not_gone_on_with(folder, evaluate, tmp_
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "SHA256SUMS").unlink(missing_ok=True)
-    record = copy / "classifier_config.json"
-    said = record.read_text()
-    assert '"do_lower_case": true' in said
-    record.write_text(said.replace('"do_lower_case": true', '"do_lower_case": false'))
-    status, _, log = evaluate("--protocols", "deletion", "--model_dir", str(copy))
-    assert status == 1
-    assert "but parts_sha256 differ; take the same options" in log
+    record, vocabulary = copy / "classifier_config.json", copy / "vocab.txt"
+    said, entries = record.read_text(), vocabulary.read_text().splitlines()
+    other = said.replace('"do_lower_case": true', '"do_lower_case": false')
+    assert other != said
+    *first, last, before = entries
+    for path, changed, again in (
+        (record, other, said),
+        (vocabulary, "\n".join([*first, before, last]), "\n".join(entries)),
+    ):
+        path.write_text(changed)
+        status, _, log = evaluate("--protocols", "deletion", "--model_dir", str(copy))
+        assert status == 1
+        assert "but parts_sha256 differ; take the same options" in log
+        path.write_text(again)
 
 
 def test_heads_are_weighed_once_and_again_only_for_other_texts_or_settings(

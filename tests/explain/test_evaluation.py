@@ -111,6 +111,24 @@ def test_sanity_checks_tell_methods_that_know_class_and_model_from_those_that_do
     )
 
 
+def test_of_equally_likely_classes_the_next_is_not_the_predicted_one(sides):
+    records = [
+        dataclasses.replace(
+            record, probabilities=np.float32([0.25, 0.375, 0.375]), predicted="good"
+        )
+        for record in sides.explainer(TEXTS[:1])
+    ]
+    asked = []
+
+    def explainer(texts, target, *, labels):
+        asked.extend(labels)
+        return records
+
+    evaluation._sanity(evaluation.Sides(explainer, sides.predictor), TEXTS[:1], [records])
+    assert records[0].labels.index("good") == 1
+    assert asked == [2]
+
+
 def test_what_people_marked_is_compared_word_by_word(sides, examples):
     tokens = tuple(TEXTS[0].split())
     marked = rationales.Rationale("g0", tokens, (False, False, False, True, True), "good")

@@ -185,7 +185,11 @@ def test_figures_beside_the_headline_are_told_apart_too():
                     "token_f1": token_f1 + rng.normal(0, 0.01),
                     "eraser_iou_precision": iou + rng.normal(0, 0.01),
                     "eraser_iou_recall": iou + rng.normal(0, 0.01),
-                }
+                },
+                "decompx": {
+                    "aopc": auprc + rng.normal(0, 0.01),
+                    "accuracy": iou + rng.normal(0, 0.01),
+                },
             }
             for method, auprc, token_f1, iou in (
                 ("a", 0.9, 0.3, 0.5),
@@ -195,7 +199,7 @@ def test_figures_beside_the_headline_are_told_apart_too():
         }
         return line(index, 0, 0, 0) | {
             "measures": found,
-            "floor": {"rationales": found["c"]["rationales"]},
+            "floor": found["c"],
         }
 
     summary = results.summarise([of_text(index) for index in range(60)], SETTINGS)
@@ -209,6 +213,9 @@ def test_figures_beside_the_headline_are_told_apart_too():
     assert [row[1] for row in (a, b, c)] == ["`a`", "`b`", "`c`"]
     assert [row[f1].endswith("=") for row in (a, b, c)] == [False, True, True]
     assert [row[iou].endswith("=") for row in (a, b, c)] == [True, True, False]
+    deleted = results_page.to_markdown(summary, "Marks").split("## decompx")[1].split("## ")[0]
+    told = [row for row in deleted.splitlines() if row.startswith("| `")]
+    assert [row.endswith("= |") for row in told] == [False, False, True]  # the lower, the better
     raw = find(summary["rows"], method="a", metric="eraser_iou_f1")
     assert raw["over_floor"] == pytest.approx(0.4, abs=0.01)
     assert raw["p_floor_holm"] == pytest.approx(3 * 2 / 2001)
