@@ -45,40 +45,29 @@ def run(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.alone(path.with_name(f".{path.name}.claimed"), path):
-        yield from _measured(sides, plan, examples, rationales, path, settings)
-
-
-def _measured(
-    sides: evaluation.Sides,
-    plan: evaluation.Plan,
-    examples: Iterable[datasets.InputExample],
-    rationales: Mapping[str, rationales_lib.Rationale],
-    path: pathlib.Path,
-    settings: Mapping[str, Any],
-) -> Iterator[evaluation.Line]:
-    header = json.loads(json.dumps({"settings": settings}))
-    done = _go_on(path, header)
-    source, count = iter(examples), 0
-    for line in lines_of(path):
-        example = next(source, None)
-        if example is None:
-            return
-        if example.guid != line["guid"]:
-            raise ValueError(
-                f"{path}: text {count + 1} must be {example.guid!r}, as in the data, got {line['guid']!r}; take the "
-                "same data, or another --output"
-            )
-        count += 1
-        yield line
-    assert count == done
-    with open(path, "a", encoding="utf-8") as file:
-        while chunk := list(itertools.islice(source, _TEXTS_AT_ONCE)):
-            for line in evaluation.measure(sides, plan, chunk, rationales, first=count):
-                file.write(json.dumps(line) + "\n")
-                yield line
-            file.flush()
-            os.fsync(file.fileno())
-            count += len(chunk)
+        header = json.loads(json.dumps({"settings": settings}))
+        done = _go_on(path, header)
+        source, count = iter(examples), 0
+        for line in lines_of(path):
+            example = next(source, None)
+            if example is None:
+                return
+            if example.guid != line["guid"]:
+                raise ValueError(
+                    f"{path}: text {count + 1} must be {example.guid!r}, as in the data, got {line['guid']!r}; take the "
+                    "same data, or another --output"
+                )
+            count += 1
+            yield line
+        assert count == done
+        with open(path, "a", encoding="utf-8") as file:
+            while chunk := list(itertools.islice(source, _TEXTS_AT_ONCE)):
+                for line in evaluation.measure(sides, plan, chunk, rationales, first=count):
+                    file.write(json.dumps(line) + "\n")
+                    yield line
+                file.flush()
+                os.fsync(file.fileno())
+                count += len(chunk)
 
 
 def lines_of(path: pathlib.Path, count: int | None = None) -> Iterator[evaluation.Line]:
