@@ -54,8 +54,8 @@ def run(
                 return
             if example.guid != line["guid"]:
                 raise ValueError(
-                    f"{path}: text {count + 1} must be {example.guid!r}, as in the data, got {line['guid']!r}; take the "
-                    "same data, or another --output"
+                    f"{path}: text {count + 1} must be {example.guid!r}, as in the data, got {line['guid']!r}; take "
+                    "the same data, or another --output"
                 )
             count += 1
             yield line
