@@ -164,7 +164,6 @@ def _go_on(path: pathlib.Path, header: evaluation.Line) -> int:
     if count < 1:  # nothing is lost, and what stopped it may be mended in the data
         path.unlink()
         return _go_on(path, header)
-    os.truncate(path, size)
     try:
         before, now = json.loads(begun)["settings"], header["settings"]
     except (ValueError, TypeError, KeyError):
@@ -176,6 +175,7 @@ def _go_on(path: pathlib.Path, header: evaluation.Line) -> int:
             f"{path} must be gone on with as it was begun, but {', '.join(sorted(changed))} differ; take the same "
             "options, or another --output, or delete the file"
         )
+    os.truncate(path, size)
     return count
 
 

@@ -88,7 +88,7 @@ def test_a_file_of_other_settings_or_texts_is_not_gone_on_with(run, examples, tm
 
 
 def test_a_file_that_is_no_evaluations_is_refused(run, examples, tmp_path):
-    for content in ('{"a": 1}\n{"a": 2}\n', "[1]\n[2]\n", "text\nmore\n"):
+    for content in ('{"a": 1}\n{"a": 2}\n', "[1]\n[2]\n", "text\nmore\nand no end"):
         path = tmp_path / "lines.jsonl"
         path.write_text(content)
         with pytest.raises(ValueError, match=r"jsonl:1 must hold an evaluation's settings, got b"):
